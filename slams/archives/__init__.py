@@ -1,0 +1,1 @@
+"""Readers and writers of the archives' raw formats: raw files in, xarray and Arrow out."""
