@@ -1,0 +1,54 @@
+# SLAMS: from raw archives to scored ablation cells, figures and a report.
+#
+#   snakemake --cores 2 --configfile config/demo.yaml
+#
+# No science here: rules call scripts, scripts call slams. See docs/architecture.md.
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/fetch.smk"
+include: "workflow/rules/ingest.smk"
+include: "workflow/rules/store.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/assimilate.smk"
+include: "workflow/rules/report.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+# The report with all figures, and the merged table of scores.
+rule all:
+    default_target: True
+    input:
+        f"{RESULTS}/report.html",
+        f"{RESULTS}/scores.parquet",
+
+
+rule ingest:
+    """Everything up to the fields and stations on common cells, and nothing else."""
+    input:
+        regridded("era5"),
+        regridded("imagery"),
+        station_tables(),
+
+
+rule train:
+    """The priors and observation operators that the arms need, and nothing else."""
+    input:
+        [
+            prior_file(space)
+            for space in sorted({arm["space"] for arm in config["arms"]})
+        ],
+        operator_files(streams_used()),
+
+
+onerror:
+    report_failures(RESULTS)

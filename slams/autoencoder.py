@@ -1,0 +1,159 @@
+"""The autoencoder: normalised fields to latents of fewer numbers, and back.
+
+It works on single fields (window 1). Latents are bounded softly, and standardised per channel
+with statistics of the training period, so that the diffusion model sees numbers of order one.
+A little noise on the latents in training makes the decoder smooth, which guided sampling needs.
+"""
+
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from slams.errors import SlamsError
+from slams.nets import ResidualBlock, SphereConv2d, position_maps
+from slams.store import Store
+
+BOUND = 5.0  # latents before standardisation stay within this
+LATENT_PENALTY = 1e-3  # keeps the latents' variance near one, away from the bound
+
+
+class Autoencoder(nn.Module):
+    """Fields (batch, level, latitude, longitude) to latents (batch, latent_channels, ...).
+
+    ``downsample`` divides rows and columns of the latents; it is a power of two. ``depth``
+    counts residual blocks on either side.
+    """
+
+    def __init__(
+        self,
+        levels: int,
+        rows: int,
+        columns: int,
+        *,
+        latent_channels: int,
+        width: int = 32,
+        depth: int = 1,
+        downsample: int = 2,
+    ) -> None:
+        super().__init__()
+        if downsample < 1 or downsample & (downsample - 1) or rows % downsample:
+            raise SlamsError(
+                f"autoencoder.downsample: {downsample} must be a power of two that divides "
+                f"the {rows} rows of the grid"
+            )
+        self.settings = {
+            "levels": levels,
+            "rows": rows,
+            "columns": columns,
+            "latent_channels": latent_channels,
+            "width": width,
+            "depth": depth,
+            "downsample": downsample,
+        }
+        self.factor = downsample
+        fine = position_maps(rows, columns, longitude=False)
+        self.register_buffer("position", fine, persistent=False)
+        self.encoder = nn.Sequential(
+            SphereConv2d(levels + len(fine), width),
+            *[ResidualBlock(width, width) for _ in range(depth)],
+            nn.PixelUnshuffle(downsample),
+            SphereConv2d(width * downsample**2, latent_channels),
+        )
+        self.decoder = nn.Sequential(
+            SphereConv2d(latent_channels, width * downsample**2),
+            nn.PixelShuffle(downsample),
+            *[ResidualBlock(width, width) for _ in range(depth)],
+            nn.SiLU(),
+            SphereConv2d(width, levels),
+        )
+        self.register_buffer("mean", torch.zeros(latent_channels, 1, 1))
+        self.register_buffer("deviation", torch.ones(latent_channels, 1, 1))
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """(channel, latitude, longitude) of a latent field."""
+        rows, columns = self.settings["rows"], self.settings["columns"]
+        return (
+            self.settings["latent_channels"],
+            rows // self.factor,
+            columns // self.factor,
+        )
+
+    def raw_latents(self, x: Tensor) -> Tensor:
+        """Bounded latents before they are standardised."""
+        position = self.position.expand(len(x), -1, -1, -1)
+        raw = self.encoder(torch.cat([x, position], dim=1))
+        return BOUND * torch.tanh(raw / BOUND)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Fields (..., level, latitude, longitude) to standardised latents (..., channel, ...)."""
+        flat = self.raw_latents(x.flatten(0, -4))
+        return ((flat - self.mean) / self.deviation).unflatten(0, x.shape[:-3])
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Standardised latents (..., channel, latitude, longitude) to fields."""
+        flat = self.decoder(z.flatten(0, -4) * self.deviation + self.mean)
+        return flat.unflatten(0, z.shape[:-3])
+
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Reconstruction of ``x`` and its raw latents, with ``noise`` added to the latents."""
+        raw = self.raw_latents(x)
+        return self.decoder(raw if noise is None else raw + noise), raw
+
+    def standardise(self, store: Store, batch: int = 64) -> None:
+        """Set the latents' mean and standard deviation per channel from a store's fields."""
+        total, squares, count = torch.zeros(()), torch.zeros(()), 0
+        device = self.mean.device
+        with torch.no_grad():
+            for first in range(0, len(store.fields), batch):
+                fields = torch.from_numpy(np.array(store.fields[first : first + batch]))
+                raw = self.raw_latents(fields.to(device)).double().cpu()
+                total = total + raw.sum((0, 2, 3))
+                squares = squares + (raw**2).sum((0, 2, 3))
+                count += raw[:, 0].numel()
+        mean = total / count
+        deviation = (squares / count - mean**2).clamp_min(1e-8).sqrt()
+        self.mean.copy_(mean.float()[:, None, None])
+        self.deviation.copy_(deviation.float()[:, None, None])
+
+    def save(self, path: Path, **extra: Any) -> None:
+        """Write settings and weights to ``path`` (a torch file of plain types)."""
+        torch.save({"settings": self.settings, "weights": self.state_dict(), **extra}, path)
+
+    @classmethod
+    def load(cls, path: Path) -> "Autoencoder":
+        """Read a file written by :meth:`save`."""
+        state = cast(dict[str, Any], torch.load(path, map_location="cpu", weights_only=True))
+        model = cls(**state["settings"])
+        model.load_state_dict(state["weights"])
+        return model.eval()
+
+
+def reconstruction_loss(
+    model: nn.Module, x: Tensor, weights: Tensor, noise: Tensor | None = None
+) -> Tensor:
+    """Area-weighted mean square error of the reconstruction, plus the latents' penalty.
+
+    ``x`` (batch, level, latitude, longitude); ``weights`` (latitude, 1) of mean 1.
+    """
+    rebuilt, raw = model(x, noise)
+    return ((rebuilt - x) ** 2 * weights).mean() + LATENT_PENALTY * F.relu(raw**2 - 1).mean()
+
+
+def reconstruction_error(model: Autoencoder, store: Store, batch: int = 64) -> np.ndarray:
+    """Area-weighted root-mean-square reconstruction error (level,) in normalised units."""
+    latitude = store.description["latitude"].values
+    weights = np.cos(np.deg2rad(latitude))
+    weights = torch.from_numpy((weights / weights.mean())[:, None]).float()
+    total, count = torch.zeros(store.shape[0], dtype=torch.float64), 0
+    with torch.no_grad():
+        for first in range(0, len(store.fields), batch):
+            x = torch.from_numpy(np.array(store.fields[first : first + batch]))
+            square = (model.decode(model.encode(x)) - x) ** 2 * weights
+            total += square.double().mean((-2, -1)).sum(0)
+            count += len(x)
+    return (total / count).sqrt().numpy()

@@ -1,0 +1,250 @@
+"""What a schema cannot say of a configuration: keys that must agree, and files that must be there.
+
+Every check yields its faults as sentences that name the key, the value and the remedy.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from slams.errors import ConfigError
+from slams.experiment import AXES, Config, fill, matches, periods, shape, times, years
+
+# The pressure levels (hPa) that the Climate Data Store has of ERA5.
+ERA5_LEVELS = frozenset(
+    [
+        *(1, 2, 3, 5, 7, 10, 20, 30, 50, 70),
+        *range(100, 251, 25),
+        *range(300, 751, 50),
+        *range(775, 1001, 25),
+    ]
+)
+CLIMATOLOGY_DAYS = 360
+
+
+def faults(config: Config) -> list[str]:
+    """Every fault of a configuration that has passed the schema."""
+    checks: list[Callable[[Config], Iterator[str]]] = [
+        _hours,
+        _levels,
+        _grid,
+        _periods,
+        _arms,
+        _axes,
+        _networks,
+        _training,
+        _sampler,
+        _files,
+    ]
+    return [fault for check in checks for fault in check(config)]
+
+
+def _hours(config: Config) -> Iterator[str]:
+    hours = config["time"]["hours"]
+    step = 24 / len(hours)
+    if any(later - earlier != step for earlier, later in pairwise(hours)):
+        yield f"time.hours is {hours}: must be in order and {step:g} hours apart"
+
+
+def _levels(config: Config) -> Iterator[str]:
+    levels = config["levels"]
+    if any(lower <= upper for upper, lower in pairwise(levels)):
+        yield f"levels is {levels}: must increase (top first), each level once"
+    if config["archives"]["era5"]["source"] == "cds":
+        unknown = [level for level in levels if level not in ERA5_LEVELS]
+        if unknown:
+            yield f"levels has {_list(unknown)}: ERA5 has {_list(sorted(ERA5_LEVELS))} hPa"
+    used = config["operators"]["stations"]["levels_used"]
+    if used > len(levels):
+        yield f"operators.stations.levels_used is {used}: there are {len(levels)} levels"
+
+
+def _grid(config: Config) -> Iterator[str]:
+    spacing = config["grid"]["spacing"]
+    if abs(180 / spacing - round(180 / spacing)) > 1e-9:
+        yield f"grid.spacing is {spacing:g}: must divide 180 degrees, as 1.5 and 7.5 do"
+
+
+def _periods(config: Config) -> Iterator[str]:
+    try:
+        spans = periods(config)
+    except ConfigError as error:
+        yield str(error).removeprefix("config key ")
+        return
+    for split, (first, last) in spans.items():
+        if last < first:
+            yield f"periods.{split} ends ({last}) before it begins ({first})"
+    for (early, (_, last)), (late, (first, _)) in pairwise(
+        sorted(spans.items(), key=lambda item: item[1])
+    ):
+        if first <= last:
+            yield (
+                f"periods.{early} and periods.{late} overlap ({first} to {last}): "
+                "a field may serve one purpose only"
+            )
+    yield from _fields(config)
+
+
+def _fields(config: Config) -> Iterator[str]:
+    """The periods are long enough for what is asked of them."""
+    window, cases = config["window"], config["cases"]
+    counts = {split: len(times(config, split)) for split in config["periods"]}
+    for split, count in counts.items():
+        if count < window:
+            yield f"periods.{split} holds {count} fields: a window takes {window}"
+    if config["archives"]["era5"]["members"] == "stack":
+        if window > 1:
+            yield (
+                f"window is {window}: with archives.era5.members: stack it must be 1, because "
+                "members are no steps in time"
+            )
+    elif window <= counts["test"] < window + cases - 1:
+        yield (
+            f"cases is {cases}: periods.test holds {counts['test'] - window + 1} windows of "
+            f"{window} steps"
+        )
+    first, last = periods(config)["train"]
+    days = (last - first).days + 1
+    if config["statistics"]["reference"] == "climatology" and 0 < days < CLIMATOLOGY_DAYS:
+        yield (
+            f"statistics.reference is climatology: it needs a year, and periods.train has {days} "
+            "days; choose mean, or a longer period"
+        )
+
+
+def _arms(config: Config) -> Iterator[str]:
+    names = [arm["name"] for arm in config["arms"]]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"arms has the name {name} more than once"
+    for index, arm in enumerate(config["arms"]):
+        for stream in arm["streams"]:
+            if stream != "background" and config["archives"][stream]["source"] == "none":
+                yield (
+                    f"arms[{index}].streams of {arm['name']} names {stream}, but "
+                    f"archives.{stream}.source is none: give a source, or leave the stream out"
+                )
+
+
+def _axes(config: Config) -> Iterator[str]:
+    rows, columns = shape(config)
+    grid = f"the grid's {rows} rows and {columns} columns"
+    factors = {
+        "axes.coarse.values": config["axes"]["coarse"]["values"],
+        "axes.noise.coarse": [config["axes"]["noise"]["coarse"]],
+    }
+    for key, values in factors.items():
+        for value in values:
+            if rows % value:
+                yield f"{key}: {value} does not divide {grid}"
+    for value in config["axes"]["sparse"]["values"]:
+        if value > rows:
+            yield f"axes.sparse.values: every {value}-th row of {grid} is none"
+    seen = any("background" in arm["streams"] for arm in config["arms"])
+    if seen and not any(config["axes"][axis]["values"] for axis in AXES):
+        yield "axes has no values: an arm with a background needs at least one"
+
+
+def _networks(config: Config) -> Iterator[str]:
+    rows, _ = shape(config)
+    spaces = {arm["space"] for arm in config["arms"]}
+    down = config["autoencoder"]["downsample"]
+    for space in sorted(spaces):
+        factor = down if space == "latent" else 1
+        halvings = len(config["prior"][space]["width"]) - 1
+        if rows % (factor * 2**halvings):
+            reason = f"autoencoder.downsample {down} and " if factor > 1 else ""
+            yield (
+                f"prior.{space}.width: {reason}{halvings + 1} resolutions need rows divisible by "
+                f"{factor * 2**halvings}; the grid has {rows}"
+            )
+
+
+def _training(config: Config) -> Iterator[str]:
+    sections: dict[str, Any] = {
+        "autoencoder": config["autoencoder"],
+        "prior.pixel": config["prior"]["pixel"],
+        "prior.latent": config["prior"]["latent"],
+        "operators.imagery": config["operators"]["imagery"],
+    }
+    for name, section in sections.items():
+        training = section["training"]
+        for key in ("warmup_steps", "validate_every"):
+            if training[key] > training["steps"]:
+                yield (
+                    f"{name}.training.{key} is {training[key]}: more than the "
+                    f"{training['steps']} steps of the training"
+                )
+
+
+def _sampler(config: Config) -> Iterator[str]:
+    low, high = config["sampler"]["sigma_min"], config["sampler"]["sigma_max"]
+    if low >= high:
+        yield f"sampler.sigma_min is {low:g}: must be less than sampler.sigma_max, {high:g}"
+
+
+def _files(config: Config) -> Iterator[str]:
+    """Local files are there; the folder of samples is named once if it is not."""
+    patterns = {
+        f"archives.{archive}.paths": section["paths"]
+        for archive, section in config["archives"].items()
+        if section["source"] == "local"
+    }
+    history = config["archives"]["stations"]["history"]
+    if history and config["archives"]["stations"]["source"] != "none":
+        patterns["archives.stations.history"] = [history]
+    used = any("{samples}" in text for texts in patterns.values() for text in texts)
+    if used and not Path(config["samples"]).is_dir():
+        yield (
+            f"samples: folder {config['samples']} is not there; get the sample files or set the key"
+        )
+        return
+    for key, texts in patterns.items():
+        if not texts:
+            yield f"{key} is empty: source local needs the paths of its files"
+        for text in texts:
+            yield from _pattern(config, key, text)
+    for archive, section in config["archives"].items():
+        if section["source"] == "local" and section["paths"]:
+            yield from _years(config, archive, section["paths"])
+
+
+def _pattern(config: Config, key: str, pattern: str) -> Iterator[str]:
+    """The pattern names something, in some year."""
+    unknown = fill(pattern, "", 0)
+    if "{" in unknown or "}" in unknown:
+        yield f"{key}: {pattern} has braces about something other than samples and year"
+        return
+    archive = key.split(".")[1]
+    try:
+        found = any(
+            True
+            for year in years(config, archive)
+            for _ in matches(pattern, config["samples"], year)
+        )
+    except ConfigError:  # told by _periods
+        return
+    if not found:
+        yield f"{key}: no file matches {fill(pattern, config['samples'])}"
+
+
+def _years(config: Config, archive: str, patterns: Sequence[str]) -> Iterator[str]:
+    """Every year has a file, where the patterns tell years apart."""
+    try:
+        wanted = years(config, archive)
+    except ConfigError:  # told by _periods
+        return
+    missing = [
+        year
+        for year in wanted
+        if not any(True for text in patterns for _ in matches(text, config["samples"], year))
+    ]
+    if missing and len(missing) < len(wanted):
+        yield (
+            f"archives.{archive}.paths: no file for {_list(missing)}; get the files or change "
+            "the periods"
+        )
+
+
+def _list(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)

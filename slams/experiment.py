@@ -1,0 +1,140 @@
+"""What a configuration says: its periods, times, files and cells. See config/config.yaml."""
+
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+from slams.errors import ConfigError
+
+Config = Mapping[str, Any]
+Period = tuple[datetime, datetime]
+Cell = tuple[str, str, str]
+
+AXES = ("coarse", "noise", "sparse")
+# The cell of an arm that sees no background: its degradation does not matter.
+NO_AXIS = ("none", "0")
+
+
+def shape(config: Config) -> tuple[int, int]:
+    """Rows and columns of the fields."""
+    rows = round(180 / config["grid"]["spacing"])
+    return rows, 2 * rows
+
+
+def step_hours(config: Config) -> float:
+    """Hours from one field to the next."""
+    return 24 / len(config["time"]["hours"])
+
+
+def periods(config: Config) -> dict[str, Period]:
+    """First and last instant (UTC, inclusive) of train, validation and test.
+
+    A day stands for its first instant at the start of a period and for its last at the end.
+
+    Raises ConfigError where a text is no date.
+    """
+    return {
+        split: (
+            _instant(f"periods.{split}", first, time.min),
+            _instant(f"periods.{split}", last, time.max),
+        )
+        for split, (first, last) in config["periods"].items()
+    }
+
+
+def _instant(key: str, value: date | str, time_of_day: time) -> datetime:
+    """The instant that a period's end names; YAML gives dates as dates and as text."""
+    if isinstance(value, datetime):
+        return value
+    if isinstance(value, date):
+        return datetime.combine(value, time_of_day)
+    try:
+        if "T" in value:
+            return datetime.fromisoformat(value)
+        return datetime.combine(date.fromisoformat(value), time_of_day)
+    except ValueError as error:
+        raise ConfigError(f"config key {key}: {value!r} is no date ({error})") from error
+
+
+def times(config: Config, split: str) -> list[datetime]:
+    """The times (UTC) of the fields of a period, in order."""
+    first, last = periods(config)[split]
+    days = ((last.date() - first.date()) + timedelta(days=1)).days
+    every = (
+        datetime.combine(first.date() + timedelta(days=day), time(hour))
+        for day in range(days)
+        for hour in sorted(config["time"]["hours"])
+    )
+    return [instant for instant in every if first <= instant <= last]
+
+
+def years(config: Config, archive: str) -> list[int]:
+    """The years to read of an archive (era5, stations or imagery); none where it has no source."""
+    section = config["archives"][archive]
+    if section["source"] == "none":
+        return []
+    if section.get("years"):
+        return sorted(section["years"])
+    return sorted(
+        {
+            year
+            for first, last in periods(config).values()
+            for year in range(first.year, last.year + 1)
+        }
+    )
+
+
+def expand_paths(config: Config, archive: str, year: int) -> list[Path]:
+    """The local files of an archive for one year, sorted; see `matches` for the patterns."""
+    found = {
+        path
+        for pattern in config["archives"][archive]["paths"]
+        for path in matches(pattern, config["samples"], year)
+    }
+    return sorted(found)
+
+
+def matches(pattern: str, samples: str, year: int) -> Iterator[Path]:
+    """Files that a pattern names: shell wildcards, {samples} and {year}.
+
+    A relative pattern counts from the working directory. The folder of samples may have
+    wildcard characters in its own name: they stand for themselves.
+    """
+    parts = Path(pattern).parts
+    wild = next((i for i, part in enumerate(parts) if set(part) & set("*?[")), len(parts))
+    folder = Path(*(fill(part, samples, year) for part in parts[:wild]))
+    if wild == len(parts):
+        if folder.is_file():
+            yield folder
+        return
+    rest = str(Path(*(fill(part, samples, year) for part in parts[wild:])))
+    if folder.is_dir():
+        yield from (path for path in folder.glob(rest) if path.is_file())
+
+
+def fill(text: str, samples: str, year: int | None = None) -> str:
+    """The text with {samples}, and {year} where one is given, put in."""
+    text = text.replace("{samples}", samples)
+    return text if year is None else text.replace("{year}", str(year))
+
+
+def value_text(value: float) -> str:
+    """An axis value as it stands in file names and tables: 0.5, 4, never 4.0 or 1e-05."""
+    text = f"{value:.10f}".rstrip("0").rstrip(".")
+    return text or "0"
+
+
+def cells(config: Config) -> list[Cell]:
+    """Every cell as (arm, axis, value), in the configuration's order.
+
+    An arm without a background has one cell, ("none", "0"): the axes degrade the background.
+    """
+    levels = [
+        (axis, value_text(value)) for axis in AXES for value in config["axes"][axis]["values"]
+    ]
+    return [
+        (arm["name"], *level)
+        for arm in config["arms"]
+        for level in (levels if "background" in arm["streams"] else [NO_AXIS])
+    ]

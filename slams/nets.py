@@ -1,0 +1,143 @@
+"""Convolutions that know the sphere, and the residual U-Net made of them.
+
+Tensors are (batch, channel, latitude, longitude), rows from north to south, cells centred.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def pad_sphere(x: Tensor, width: int) -> Tensor:
+    """Pad a global field by ``width`` cells on every side, as the sphere continues it.
+
+    Longitude is circular. Over a pole the rows come back reflected and turned by half a circle:
+    the northern neighbour of the first row at longitude L is that same row at L + 180 degrees.
+    ``x`` (..., latitude, longitude), an even number of longitudes and at least ``width`` rows.
+    """
+    if width == 0:
+        return x
+    half = x.shape[-1] // 2
+    north = x[..., :width, :].flip(-2).roll(half, -1)
+    south = x[..., -width:, :].flip(-2).roll(half, -1)
+    x = torch.cat([north, x, south], dim=-2)
+    return torch.cat([x[..., -width:], x, x[..., :width]], dim=-1)
+
+
+class SphereConv2d(nn.Conv2d):
+    """Convolution with odd kernel size and the padding of :func:`pad_sphere`; size is kept."""
+
+    def __init__(self, inputs: int, outputs: int, kernel_size: int = 3) -> None:
+        super().__init__(inputs, outputs, kernel_size)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(pad_sphere(input, self.kernel_size[0] // 2))
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Group normalisation with eight groups, or four where there are few channels."""
+    return nn.GroupNorm(math.gcd(channels, 8 if channels >= 32 else 4), channels)
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions beside the identity; an embedding shifts and scales between them."""
+
+    def __init__(self, inputs: int, outputs: int, embedding: int = 0) -> None:
+        super().__init__()
+        self.first = nn.Sequential(group_norm(inputs), nn.SiLU(), SphereConv2d(inputs, outputs))
+        self.norm = group_norm(outputs)
+        self.modulation = nn.Linear(embedding, 2 * outputs) if embedding else None
+        self.second = nn.Sequential(nn.SiLU(), SphereConv2d(outputs, outputs))
+        self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        # A block that starts as the identity trains faster and never explodes at the start.
+        nn.init.zeros_(self.second[1].weight)
+        nn.init.zeros_(self.second[1].bias)
+
+    def forward(self, x: Tensor, embedding: Tensor | None = None) -> Tensor:
+        h = self.norm(self.first(x))
+        if self.modulation is not None:
+            scale, shift = self.modulation(embedding)[..., None, None].chunk(2, dim=1)
+            h = h * (1 + scale) + shift
+        return self.skip(x) + self.second(h)
+
+
+class FourierEmbedding(nn.Module):
+    """A scalar (batch,) to (batch, features): waves of geometric frequency, then two layers."""
+
+    def __init__(self, features: int, highest: float = 8.0) -> None:
+        super().__init__()
+        frequencies = torch.logspace(-1, math.log2(highest), features // 2, base=2.0)
+        self.register_buffer("frequencies", frequencies)
+        self.layers = nn.Sequential(
+            nn.Linear(2 * (features // 2), features), nn.SiLU(), nn.Linear(features, features)
+        )
+
+    def forward(self, scalar: Tensor) -> Tensor:
+        angle = scalar[:, None] * self.frequencies
+        return self.layers(torch.cat([angle.cos(), angle.sin()], dim=1))
+
+
+class UNet(nn.Module):
+    """Residual U-Net on the sphere, conditioned on a scalar (the noise level).
+
+    ``width`` gives the channels at each resolution, the finest first; each coarser one has half
+    the rows and columns, so both must be divisible by 2 ** (len(width) - 1).
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, width: Sequence[int], blocks: int = 2, embedding: int = 64
+    ) -> None:
+        super().__init__()
+        self.embed = FourierEmbedding(embedding)
+        self.enter = SphereConv2d(inputs, width[0])
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        previous = width[0]
+        for channels in width:
+            self.down.append(self._stage(previous, channels, blocks, embedding))
+            previous = channels
+        for channels in reversed(width[:-1]):
+            self.up.append(self._stage(previous + channels, channels, blocks, embedding))
+            previous = channels
+        self.leave = nn.Sequential(group_norm(previous), nn.SiLU(), SphereConv2d(previous, outputs))
+
+    @staticmethod
+    def _stage(inputs: int, outputs: int, blocks: int, embedding: int) -> nn.ModuleList:
+        sizes = [inputs] + [outputs] * blocks
+        return nn.ModuleList(ResidualBlock(a, b, embedding) for a, b in pairwise(sizes))
+
+    def forward(self, x: Tensor, scalar: Tensor) -> Tensor:
+        """``x`` (batch, inputs, latitude, longitude), ``scalar`` (batch,)."""
+        embedding = F.silu(self.embed(scalar))
+        h = self.enter(x)
+        skips: list[Tensor] = []
+        for number, stage in enumerate(self.down):
+            if number:
+                skips.append(h)
+                h = F.avg_pool2d(h, 2)
+            for block in stage:
+                h = block(h, embedding)
+        for stage in self.up:
+            h = F.interpolate(h, scale_factor=2.0, mode="nearest")
+            h = torch.cat([h, skips.pop()], dim=1)
+            for block in stage:
+                h = block(h, embedding)
+        return self.leave(h)
+
+
+def position_maps(rows: int, columns: int, *, longitude: bool) -> Tensor:
+    """Maps (channel, latitude, longitude) that tell a network where on the sphere it is.
+
+    sin and cos of latitude; with ``longitude`` also the two horizontal Cartesian coordinates,
+    which a network trained on fields rolled in longitude must not see.
+    """
+    latitude = math.pi / 2 - (torch.arange(rows) + 0.5) * math.pi / rows
+    angle = (torch.arange(columns) + 0.5) * 2 * math.pi / columns
+    one = torch.ones(columns)
+    maps = [latitude.sin()[:, None] * one, latitude.cos()[:, None] * one]
+    if longitude:
+        maps += [latitude.cos()[:, None] * angle.cos(), latitude.cos()[:, None] * angle.sin()]
+    return torch.stack(maps).float()

@@ -1,0 +1,105 @@
+"""The degraded background: block means, every n-th cell, or the field itself, plus noise.
+
+Operators act on normalised fields (batch, step, level, latitude, longitude); steps that were
+not observed are NaN in the values, not absent from the shape.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from slams.errors import SlamsError
+from slams.observation.base import Observation, Operator
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Every cell of every level."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """``x`` itself."""
+        return x
+
+    def positions(self, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+        """Row and column, in cells of the full grid, of what is observed."""
+        return np.arange(rows, dtype=float), np.arange(columns, dtype=float)
+
+
+@dataclass(frozen=True)
+class BlockMean:
+    """Means over blocks of ``factor`` rows by ``factor`` columns."""
+
+    factor: int
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(batch, step, level, latitude / factor, longitude / factor)."""
+        if x.shape[-2] % self.factor or x.shape[-1] % self.factor:
+            raise SlamsError(
+                f"block means of {self.factor} cells do not divide a grid of "
+                f"{x.shape[-2]} x {x.shape[-1]}; change the coarse axis or grid.spacing"
+            )
+        return F.avg_pool2d(x.flatten(0, 1), self.factor).unflatten(0, x.shape[:2])
+
+    def positions(self, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+        """Row and column, in cells of the full grid, of the blocks' centres."""
+        centre = (self.factor - 1) / 2
+        return (
+            np.arange(rows // self.factor) * self.factor + centre,
+            np.arange(columns // self.factor) * self.factor + centre,
+        )
+
+
+@dataclass(frozen=True)
+class EveryNth:
+    """Every ``step``-th row and column, the first at ``offset`` (default: half a step in)."""
+
+    step: int
+    offset: int | None = None
+
+    @property
+    def first(self) -> int:
+        """Index of the first row and column observed."""
+        return self.step // 2 if self.offset is None else self.offset
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(batch, step, level, rows observed, columns observed)."""
+        if self.step > x.shape[-2]:
+            raise SlamsError(
+                f"every {self.step}-th cell of a grid of {x.shape[-2]} rows is none; "
+                "change the sparse axis or grid.spacing"
+            )
+        return x[..., self.first :: self.step, self.first :: self.step]
+
+    def positions(self, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+        """Row and column, in cells of the full grid, of what is observed."""
+        return (
+            np.arange(self.first, rows, self.step, dtype=float),
+            np.arange(self.first, columns, self.step, dtype=float),
+        )
+
+
+def degrade(
+    truth: np.ndarray,
+    operator: Operator,
+    times: np.ndarray,
+    *,
+    noise: float,
+    every: int = 1,
+    seed: int = 0,
+) -> Observation:
+    """Observe ``truth`` (step, level, latitude, longitude), normalised, with ``noise``.
+
+    ``noise`` is the standard deviation of independent errors in normalised units; only every
+    ``every``-th step is seen, from the first. The draws depend on ``seed`` alone.
+    """
+    if not noise > 0:
+        raise SlamsError(f"noise {noise}: the background's error must be positive")
+    exact = operator(torch.from_numpy(truth)[None])[0]
+    draw = np.random.default_rng(seed).standard_normal(exact.shape).astype(np.float32)
+    value = exact + noise * torch.from_numpy(draw)
+    unseen = np.arange(len(truth)) % every != 0
+    value[torch.from_numpy(unseen)] = float("nan")
+    return Observation(operator, value, noise**2, times)

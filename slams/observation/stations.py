@@ -1,0 +1,237 @@
+"""Weather stations: from the lowest levels of the state to the thermometer at 2 m.
+
+A regression fitted on the training period predicts a station's temperature from the state at
+its position,
+
+    T_2m = c0 + sum_l [a_l T_ref,l + b_l (T_l - T_ref,l)] + c1 z + c2 sin^2(latitude) + bias_s,
+
+with the sum over the lowest levels, T_ref the reference of the normalisation (the seasonal
+cycle) and z the elevation. Climate and weather have coefficients of their own, since the ground
+follows them differently. Each station has a bias, shrunk towards zero by the days it was seen,
+and an error variance, shrunk towards that of all stations: together what the regression leaves
+unexplained and what one point says of a whole cell.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from torch import Tensor, nn
+
+from slams.errors import SlamsError
+from slams.grid import Grid, bilinear
+from slams.observation.base import Observation
+from slams.statistics import Normalisation, evaluate
+from slams.store import Store
+
+ROBUST_LIMIT = 4.0  # residuals beyond this many robust standard deviations are left out of a fit
+SHRINKAGE_DAYS = 30.0  # a station's own error variance weighs as much as all others' after these
+
+
+@dataclass(frozen=True)
+class _Sites:
+    """Stations on a grid: ids, interpolation weights, fixed predictors."""
+
+    ids: np.ndarray
+    indices: np.ndarray  # (station, 4) into the flattened cells
+    weights: np.ndarray  # (station, 4)
+    fixed: np.ndarray  # (station, 2) elevation in km, sin^2 latitude
+
+    @classmethod
+    def of(cls, table: pd.DataFrame, grid: Grid) -> "_Sites":
+        places = table.groupby("station_id", sort=True)[["latitude", "longitude", "elevation"]]
+        places = places.median()
+        latitude = places["latitude"].to_numpy()
+        indices, weights = bilinear(grid, latitude, places["longitude"].to_numpy())
+        fixed = np.stack(
+            [places["elevation"].to_numpy() / 1000, np.sin(np.deg2rad(latitude)) ** 2], axis=1
+        )
+        return cls(places.index.to_numpy(str), indices, weights, np.nan_to_num(fixed))
+
+    def at(self, fields: np.ndarray) -> np.ndarray:
+        """Fields (..., latitude, longitude) at the stations: (..., station)."""
+        flat = fields.reshape(*fields.shape[:-2], -1)
+        return (flat[..., self.indices] * self.weights).sum(-1)
+
+
+def hold_out(ids: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """The station ids, a seeded ``share`` of ``ids``, that no assimilation may see."""
+    order = np.random.default_rng(seed).permutation(np.sort(np.unique(ids)))
+    return np.sort(order[: round(share * len(order))])
+
+
+def fit(
+    table: pd.DataFrame,
+    store: Store,
+    statistics: xr.Dataset,
+    grid: Grid,
+    *,
+    levels_used: int,
+    held_out: float,
+    minimum_observations: int,
+    seed: int,
+) -> xr.Dataset:
+    """Fit the surface regression on the training period.
+
+    ``table`` holds station observations (station_id, time, latitude, longitude, elevation in m,
+    air_temperature in K), paired with the fields of ``store`` by time. Returns ``coefficient
+    (predictor)``, and per station ``bias`` and ``error_variance`` (K, K²), ``observations``,
+    ``held_out`` and what the position gives. Raises SlamsError where too few observations
+    coincide with fields.
+    """
+    if table.empty:
+        raise SlamsError(
+            "archives.stations: no observation is left in periods.train after quality control; "
+            "check archives.stations.paths and the rejected-observation table"
+        )
+    sites = _Sites.of(table, grid)
+    normalisation = Normalisation(statistics)
+    used = slice(len(normalisation.levels) - levels_used, None)
+    row_of_time = {t: i for i, t in reversed(list(enumerate(store.times)))}
+    rows = table["time"].map(row_of_time)
+    table = table[rows.notna().to_numpy()]
+    if len(table) < max(100, minimum_observations):
+        raise SlamsError(
+            f"archives.stations: {len(table)} observations coincide in time with fields of "
+            f"periods.train, too few to fit the station operator (at least "
+            f"{max(100, minimum_observations)}); add station years or leave out the stream"
+        )
+    field_of = rows.dropna().astype(int).to_numpy()
+    station_of = np.searchsorted(sites.ids, table["station_id"].to_numpy(str))
+    anomaly = np.empty((len(table), levels_used))
+    climate = np.empty_like(anomaly)
+    for field in np.unique(field_of):
+        of = np.flatnonzero(field_of == field)
+        states = sites.at(store.fields[field, used].astype(np.float64))[:, station_of[of]]
+        anomaly[of] = (states * normalisation.scale[used, None]).T
+        terms = normalisation.coefficients[:, used]
+        climate[of] = sites.at(evaluate(terms, store.times[field : field + 1])[0])[
+            :, station_of[of]
+        ].T
+    design = np.concatenate(
+        [np.ones((len(table), 1)), climate, anomaly, sites.fixed[station_of]], axis=1
+    )
+    observed = table["air_temperature"].to_numpy(float)
+    coefficient, residual, good = _robust_fit(design, observed)
+    bias, variance, count, remaining = _station_errors(residual, good, station_of, len(sites.ids))
+    names = [f"climate_{i}" for i in range(levels_used)] + [
+        f"anomaly_{i}" for i in range(levels_used)
+    ]
+    held = np.isin(sites.ids, hold_out(sites.ids, held_out, seed))
+    result = xr.Dataset(
+        {
+            "coefficient": ("predictor", coefficient),
+            "bias": ("station", bias, {"units": "K"}),
+            "error_variance": ("station", variance, {"units": "K2"}),
+            "observations": ("station", count),
+            "held_out": ("station", held),
+            "indices": (("station", "corner"), sites.indices),
+            "weights": (("station", "corner"), sites.weights),
+            "fixed": (("station", "place"), sites.fixed),
+        },
+        coords={
+            "station": sites.ids,
+            "predictor": ["constant", *names, "elevation_km", "sin2_latitude"],
+        },
+    )
+    used_here = count >= minimum_observations
+    if not (used_here & ~held).any():
+        raise SlamsError(
+            f"archives.stations: no station has {minimum_observations} observations in "
+            "periods.train; lower archives.stations.minimum_observations or add station years"
+        )
+    result = result.isel(station=np.flatnonzero(used_here))
+    result.attrs = {
+        "levels_used": levels_used,
+        "residual_standard_deviation_K": float(np.std(remaining[good])),
+        "left_out_as_gross": int((~good).sum()),
+        "observations": len(table),
+    }
+    return result
+
+
+def _robust_fit(design: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Least squares, twice repeated without the observations that lie far off."""
+    good = np.ones(len(observed), dtype=bool)
+    for _ in range(3):
+        coefficient = np.linalg.lstsq(design[good], observed[good], rcond=None)[0]
+        residual = observed - design @ coefficient
+        # The median absolute deviation is 0.6745 standard deviations of a Gaussian.
+        deviation = np.median(np.abs(residual - np.median(residual))) / 0.6745
+        good = np.abs(residual) <= ROBUST_LIMIT * max(deviation, 1e-6)
+    return coefficient, residual, good
+
+
+def _station_errors(
+    residual: np.ndarray, good: np.ndarray, station: np.ndarray, stations: int
+) -> tuple[np.ndarray, ...]:
+    """Bias and error variance of every station, shrunk towards those of all stations.
+
+    The variance between stations is estimated as in a one-way analysis of variance.
+    """
+    count = np.bincount(station[good], minlength=stations).astype(float)
+    total = np.bincount(station[good], residual[good], minlength=stations)
+    mean = total / np.maximum(count, 1)
+    remaining = residual - mean[station]
+    squares = np.bincount(station[good], remaining[good] ** 2, minlength=stations)
+    within = squares.sum() / max(count.sum() - (count > 0).sum(), 1)
+    seen = count > 0
+    between = max(np.mean(mean[seen] ** 2 - within / count[seen]), 0.0)
+    trust = between / (between + within / np.maximum(count, 1e-9)) if between > 0 else 0 * count
+    bias = trust * mean
+    own = squares + SHRINKAGE_DAYS * within
+    variance = own / (np.maximum(count - 1, 0) + SHRINKAGE_DAYS)
+    # What is not known of the bias is an error of the observation.
+    return bias, variance + between * (1 - trust), count.astype(int), remaining
+
+
+class StationOperator(nn.Module):
+    """The fitted regression at chosen stations in one window: affine in the state.
+
+    Gives (batch, step, station) in K from normalised fields.
+    """
+
+    indices: Tensor
+    weights: Tensor
+    slope: Tensor
+    constant: Tensor
+
+    def __init__(self, fitted: xr.Dataset, normalisation: Normalisation, times: np.ndarray) -> None:
+        super().__init__()
+        used = int(fitted.attrs["levels_used"])
+        self.levels = slice(len(normalisation.levels) - used, None)
+        coefficient = fitted["coefficient"].values
+        indices, weights = fitted["indices"].values, fitted["weights"].values
+        climate = evaluate(normalisation.coefficients[:, self.levels], times)
+        flat = climate.reshape(*climate.shape[:2], -1)
+        at = (flat[..., indices] * weights).sum(-1)  # (step, level, station)
+        constant = coefficient[0] + np.einsum("l,tls->ts", coefficient[1 : 1 + used], at)
+        constant = constant + fitted["fixed"].values @ coefficient[-2:] + fitted["bias"].values
+        slope = coefficient[1 + used : 1 + 2 * used] * normalisation.scale[self.levels]
+        self.register_buffer("indices", torch.from_numpy(indices))
+        self.register_buffer("weights", torch.from_numpy(weights).float())
+        self.register_buffer("slope", torch.from_numpy(slope).float())
+        self.register_buffer("constant", torch.from_numpy(constant).float())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Temperatures (batch, step, station) in K of fields (batch, step, level, lat, lon)."""
+        flat = x[:, :, self.levels].flatten(-2)
+        at = (flat[..., self.indices] * self.weights).sum(-1)
+        return torch.einsum("btls,l->bts", at, self.slope) + self.constant
+
+
+def observe(
+    table: pd.DataFrame, fitted: xr.Dataset, normalisation: Normalisation, times: np.ndarray
+) -> Observation:
+    """The observations of a window from the stations that may be assimilated.
+
+    ``table`` as in :func:`fit`; a station that was held out, or not fitted, does not enter.
+    """
+    chosen = fitted.isel(station=np.flatnonzero(~fitted["held_out"].values))
+    operator = StationOperator(chosen, normalisation, times)
+    wide = table.pivot_table(index="time", columns="station_id", values="air_temperature")
+    wide = wide.reindex(index=pd.DatetimeIndex(times), columns=chosen["station"].values.astype(str))
+    variance = torch.from_numpy(chosen["error_variance"].values).float()
+    return Observation(operator, wide.to_numpy(np.float32), variance, times, "stations")

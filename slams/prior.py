@@ -1,0 +1,229 @@
+"""The prior: a diffusion model of what windows of temperature look like.
+
+The denoiser D(x; sigma) estimates a clean window from x + sigma * noise, with the
+preconditioning of Karras et al. (2022, arXiv 2206.00364, Table 1) for data of unit variance.
+It lives in pixel space (the state is the normalised field) or in latent space (the state is the
+autoencoder's latent); :class:`Prior` hides which.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, Protocol, cast
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor, nn
+
+from slams.autoencoder import Autoencoder
+from slams.errors import SlamsError
+from slams.nets import UNet, position_maps
+from slams.statistics import Normalisation, year_fraction
+
+# Training noise levels: log sigma is normal. The mean and width put 6 % of the draws beyond
+# sigma 12 and 3 % below 0.05: global fields have leading modes of large variance, which only
+# large noise levels teach.
+LOG_SIGMA_MEAN, LOG_SIGMA_DEVIATION = 0.0, 1.6
+
+
+class StateSpace(Protocol):
+    """What the sampler asks of a prior; tests give it exact Gaussian ones."""
+
+    state_shape: tuple[int, ...]
+
+    def denoise(self, x: Tensor, sigma: Tensor, times: np.ndarray) -> Tensor:
+        """Estimate of the clean state from ``x`` (batch, *state_shape) at ``sigma`` (scalar)."""
+        ...
+
+    def decode(self, x: Tensor) -> Tensor:
+        """States to normalised fields (batch, step, level, latitude, longitude)."""
+        ...
+
+
+class Denoiser(nn.Module):
+    """Preconditioned U-Net over windows (batch, step, channel, latitude, longitude).
+
+    Beside the window it sees where it is (``longitude``: also in longitude) and the day of the
+    year of the window's first step.
+    """
+
+    def __init__(
+        self,
+        window: int,
+        channels: int,
+        rows: int,
+        columns: int,
+        *,
+        width: Sequence[int],
+        blocks: int = 2,
+        embedding: int = 64,
+        longitude: bool = True,
+    ) -> None:
+        super().__init__()
+        coarsest = 2 ** (len(width) - 1)
+        if rows % coarsest or columns % coarsest:
+            raise SlamsError(
+                f"prior: {len(width)} widths halve the state's {rows} x {columns} cells "
+                f"{len(width) - 1} times, which does not come out even; use fewer widths or "
+                "another grid.spacing"
+            )
+        self.settings = {
+            "window": window,
+            "channels": channels,
+            "rows": rows,
+            "columns": columns,
+            "width": list(width),
+            "blocks": blocks,
+            "embedding": embedding,
+            "longitude": longitude,
+        }
+        maps = position_maps(rows, columns, longitude=longitude)
+        self.register_buffer("position", maps, persistent=False)
+        states = window * channels
+        self.net = UNet(states + len(maps) + 2, states, width, blocks, embedding)
+
+    @property
+    def state_shape(self) -> tuple[int, int, int, int]:
+        """(step, channel, latitude, longitude)."""
+        s = self.settings
+        return s["window"], s["channels"], s["rows"], s["columns"]
+
+    def forward(self, x: Tensor, sigma: Tensor, season: Tensor) -> Tensor:
+        """Denoise ``x`` (batch, *state_shape); ``sigma`` and ``season`` (batch,).
+
+        ``season`` is the fraction of the year.
+        """
+        spread = sigma.view(-1, 1, 1, 1)
+        skip = 1 / (1 + spread**2)
+        out = spread / (1 + spread**2).sqrt()
+        scale = 1 / (1 + spread**2).sqrt()
+        flat = x.flatten(1, 2)
+        angle = 2 * math.pi * season.view(-1, 1, 1, 1)
+        ones = torch.ones_like(flat[:, :1])
+        context = [
+            self.position.expand(len(x), -1, -1, -1),
+            angle.cos() * ones,
+            angle.sin() * ones,
+        ]
+        inner = self.net(torch.cat([flat * scale, *context], dim=1), sigma.log() / 4)
+        return (skip * flat + out * inner.float()).unflatten(1, x.shape[1:3])
+
+
+def draw_sigma(batch: int, generator: torch.Generator) -> Tensor:
+    """Noise levels (batch,) of a training batch, spread evenly over the quantiles of their law."""
+    shift = torch.rand(1, generator=generator)
+    quantile = (torch.arange(batch) + shift) / batch
+    quantile = quantile[torch.randperm(batch, generator=generator)].clamp(1e-4, 1 - 1e-4)
+    normal = math.sqrt(2) * torch.erfinv(2 * quantile - 1)
+    return (LOG_SIGMA_MEAN + LOG_SIGMA_DEVIATION * normal).exp()
+
+
+def denoising_loss(
+    model: nn.Module, x: Tensor, season: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Karras-weighted denoising loss of windows ``x`` (batch, step, channel, lat, lon)."""
+    sigma = draw_sigma(len(x), generator).to(x.device)
+    noise = torch.randn(x.shape, generator=generator).to(x.device)
+    spread = sigma.view(-1, 1, 1, 1, 1)
+    estimate = model(x + spread * noise, sigma, season)
+    return ((1 + spread**2) / spread**2 * (estimate - x) ** 2).mean()
+
+
+class Prior:
+    """A trained diffusion model, with what leads from its states to temperatures.
+
+    ``space`` is "pixel" or "latent"; a latent prior carries its autoencoder. ``step_hours`` is
+    the time between the steps of a window.
+    """
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        statistics: xr.Dataset,
+        *,
+        step_hours: float,
+        autoencoder: Autoencoder | None = None,
+    ) -> None:
+        self.denoiser = denoiser.eval().requires_grad_(False)
+        self.autoencoder = autoencoder
+        if autoencoder is not None:
+            autoencoder.eval().requires_grad_(False)
+        self.statistics = statistics
+        self.normalisation = Normalisation(statistics)
+        self.step_hours = step_hours
+        self.space = "pixel" if autoencoder is None else "latent"
+        self.device = torch.device("cpu")
+
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        """(step, channel, latitude, longitude) of a state."""
+        return self.denoiser.state_shape
+
+    @property
+    def window(self) -> int:
+        """Steps of a window."""
+        return self.denoiser.state_shape[0]
+
+    def to(self, device: torch.device) -> "Prior":
+        """Move the networks to ``device``."""
+        self.denoiser.to(device)
+        if self.autoencoder is not None:
+            self.autoencoder.to(device)
+        self.device = device
+        return self
+
+    def denoise(self, x: Tensor, sigma: Tensor, times: np.ndarray) -> Tensor:
+        """Estimate of the clean state from ``x`` (batch, *state_shape) at ``sigma`` (scalar)."""
+        season = torch.full((len(x),), float(year_fraction(times[0])), device=x.device)
+        return self.denoiser(x, sigma.to(x).expand(len(x)), season)
+
+    def decode(self, x: Tensor) -> Tensor:
+        """States to normalised fields (batch, step, level, latitude, longitude)."""
+        return x if self.autoencoder is None else self.autoencoder.decode(x)
+
+    def encode(self, fields: Tensor) -> Tensor:
+        """Normalised fields (batch, step, level, latitude, longitude) to states."""
+        return fields if self.autoencoder is None else self.autoencoder.encode(fields)
+
+    def save(self, path: Path) -> None:
+        """Write everything that :meth:`load` needs into one torch file of plain types."""
+        statistics = {
+            name: torch.from_numpy(np.array(self.statistics[name].values))
+            for name in [*self.statistics.data_vars, "level", "latitude", "longitude"]
+        }
+        dims = {name: list(self.statistics[name].dims) for name in self.statistics.data_vars}
+        state: dict[str, Any] = {
+            "denoiser": self.denoiser.settings,
+            "weights": self.denoiser.state_dict(),
+            "step_hours": self.step_hours,
+            "statistics": statistics,
+            "statistics_dims": dims,
+        }
+        if self.autoencoder is not None:
+            state["autoencoder"] = self.autoencoder.settings
+            state["autoencoder_weights"] = self.autoencoder.state_dict()
+        torch.save(state, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Prior":
+        """Read a prior written by :meth:`save`; raises SlamsError where ``path`` is none."""
+        try:
+            state = cast(dict[str, Any], torch.load(path, map_location="cpu", weights_only=True))
+            denoiser = Denoiser(**state["denoiser"])
+            denoiser.load_state_dict(state["weights"])
+        except FileNotFoundError:
+            raise SlamsError(f"prior {path}: no such file; train it first") from None
+        except (KeyError, TypeError, RuntimeError, EOFError, UnpicklingError) as error:
+            raise SlamsError(f"prior {path}: not a prior of SLAMS, or not whole") from error
+        autoencoder = None
+        if "autoencoder" in state:
+            autoencoder = Autoencoder(**state["autoencoder"])
+            autoencoder.load_state_dict(state["autoencoder_weights"])
+        coords = {n: state["statistics"].pop(n).numpy() for n in ("level", "latitude", "longitude")}
+        statistics = xr.Dataset(
+            {n: (state["statistics_dims"][n], v.numpy()) for n, v in state["statistics"].items()},
+            coords=coords,
+        )
+        return cls(denoiser, statistics, step_hours=state["step_hours"], autoencoder=autoencoder)

@@ -1,0 +1,281 @@
+"""The networks' training, each from the store to a file: what the training rules call."""
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from torch import Tensor, nn
+
+from slams.autoencoder import Autoencoder, reconstruction_error, reconstruction_loss
+from slams.errors import SlamsError
+from slams.grid import Grid
+from slams.observation.imagery import (
+    ImageryModel,
+    ImageryNetwork,
+    context,
+    fit_season,
+    likelihood_loss,
+)
+from slams.prior import Denoiser, Prior, denoising_loss
+from slams.provenance import atomic
+from slams.statistics import Normalisation, year_fraction
+from slams.store import Store, StoreWriter
+from slams.training import Settings, generator_of, train
+
+log = logging.getLogger(__name__)
+
+VALIDATION_SAMPLES = 256  # at most so many windows measure the validation loss
+
+
+def _rolls(batch: int, columns: int, generator: torch.Generator) -> list[int]:
+    return torch.randint(columns, (batch,), generator=generator).tolist()
+
+
+def _rolled(x: Tensor, rolls: list[int]) -> Tensor:
+    return torch.stack([field.roll(by, -1) for field, by in zip(x, rolls, strict=True)])
+
+
+def _spread_out(starts: np.ndarray) -> np.ndarray:
+    """At most VALIDATION_SAMPLES of the starts, evenly spread."""
+    count = min(len(starts), VALIDATION_SAMPLES)
+    return starts[np.linspace(0, len(starts) - 1, count).round().astype(int)]
+
+
+def write_model(
+    path: Path, curve: pd.DataFrame, card: Mapping[str, Any], attributes: Mapping[str, str]
+) -> None:
+    """Write the loss curve (.csv) and the card (.json) beside the model file ``path``."""
+    with atomic(path.with_suffix(".csv")) as temporary:
+        curve.to_csv(temporary, index=False)
+    with atomic(path.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps({**card, **attributes}, indent=2, default=str) + "\n")
+
+
+def train_autoencoder(
+    training: Store,
+    validation: Store,
+    target: Path,
+    *,
+    architecture: Mapping[str, Any],
+    latent_noise: float,
+    settings: Settings,
+    seed: int,
+    checkpoints: Path,
+    fingerprint: str,
+    device: torch.device,
+    attributes: Mapping[str, str],
+) -> None:
+    """Train the autoencoder on the fields of ``training`` and write it to ``target``.
+
+    ``architecture`` has latent_channels, width, depth and downsample; ``latent_noise`` is the
+    standard deviation of the noise on the latents before they are standardised.
+    """
+    torch.manual_seed(seed)
+    model = Autoencoder(*training.shape, **architecture)
+    weights = torch.from_numpy(_area(training)).float().to(device)
+
+    def noise(count: int, generator: torch.Generator) -> Tensor:
+        return latent_noise * torch.randn((count, *model.latent_shape), generator=generator)
+
+    def loss(net: nn.Module, indices: np.ndarray, generator: torch.Generator) -> Tensor:
+        x = torch.from_numpy(training.batch(indices, 1)[:, 0])
+        if settings.roll_longitude:
+            x = _rolled(x, _rolls(len(x), x.shape[-1], generator))
+        drawn = noise(len(x), generator).to(device)
+        return reconstruction_loss(net, x.to(device), weights, drawn)
+
+    chosen = _spread_out(np.arange(len(validation.fields)))
+
+    def check(net: nn.Module) -> float:
+        x = torch.from_numpy(validation.batch(chosen, 1)[:, 0]).to(device)
+        drawn = noise(len(x), generator_of(seed, 0, "validation")).to(device)
+        return float(reconstruction_loss(net, x, weights, drawn))
+
+    _, curve, card = train(
+        model,
+        loss,
+        check,
+        samples=len(training.fields),
+        settings=settings,
+        seed=seed,
+        folder=checkpoints,
+        fingerprint=fingerprint,
+        device=device,
+    )
+    model.standardise(training)
+    model = model.cpu()
+    error = reconstruction_error(model, validation)
+    scale = training.description["scale"].values
+    card["reconstruction_rmse_K"] = dict(
+        zip(map(str, training.description["level"].values), (error * scale).round(3), strict=True)
+    )
+    write_model(target, curve, card, attributes)
+    with atomic(target) as temporary:
+        model.save(temporary)
+
+
+def _area(store: Store) -> np.ndarray:
+    """Area weights (latitude, 1) of mean 1."""
+    rows = store.shape[1]
+    return Grid(180 / rows).area_weights[:, None]
+
+
+def encode_store(
+    autoencoder: Autoencoder, store: Store, target: Path, attributes: Mapping[str, str]
+) -> None:
+    """Write the standardised latents of ``store`` as a store of their own."""
+    writer = StoreWriter(target, autoencoder.latent_shape, len(store.fields))
+    with torch.no_grad():
+        for first in range(0, len(store.fields), 64):
+            x = torch.from_numpy(np.array(store.fields[first : first + 64]))
+            writer.add(autoencoder.encode(x).numpy())
+    dataset = xr.Dataset(coords={n: store.description[n] for n in ("time", "number")})
+    dataset.attrs = {"title": "standardised latents", **attributes}
+    writer.close(dataset)
+
+
+def train_prior(
+    training: Store,
+    validation: Store,
+    statistics: xr.Dataset,
+    target: Path,
+    *,
+    autoencoder: Autoencoder | None,
+    window: int,
+    step_hours: float,
+    architecture: Mapping[str, Any],
+    settings: Settings,
+    seed: int,
+    checkpoints: Path,
+    fingerprint: str,
+    device: torch.device,
+    attributes: Mapping[str, str],
+) -> None:
+    """Train a diffusion prior over windows of ``training`` and write it to ``target``.
+
+    The stores hold fields, or latents with the ``autoencoder`` they come from; ``architecture``
+    has width, blocks and embedding.
+    """
+    starts = training.starts(window, step_hours)
+    checked = validation.starts(window, step_hours)
+    if not len(checked):
+        raise SlamsError(f"periods.validation holds no window of {window} steps: widen it")
+    checked = _spread_out(checked)
+    torch.manual_seed(seed)
+    model = Denoiser(window, *training.shape, **architecture, longitude=not settings.roll_longitude)
+
+    def read(store: Store, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
+        season = torch.from_numpy(year_fraction(store.times[chosen])).float()
+        return torch.from_numpy(store.batch(chosen, window)), season.to(device)
+
+    def loss(net: nn.Module, indices: np.ndarray, generator: torch.Generator) -> Tensor:
+        x, season = read(training, starts[indices])
+        if settings.roll_longitude:
+            x = _rolled(x, _rolls(len(x), x.shape[-1], generator))
+        return denoising_loss(net, x.to(device), season, generator)
+
+    def check(net: nn.Module) -> float:
+        total = 0.0
+        for number, chosen in enumerate(np.array_split(checked, max(len(checked) // 32, 1))):
+            x, season = read(validation, chosen)
+            generator = generator_of(seed, number, "validation")
+            total += len(chosen) * float(denoising_loss(net, x.to(device), season, generator))
+        return total / len(checked)
+
+    _, curve, card = train(
+        model,
+        loss,
+        check,
+        samples=len(starts),
+        settings=settings,
+        seed=seed,
+        folder=checkpoints,
+        fingerprint=fingerprint,
+        device=device,
+    )
+    prior = Prior(model.cpu(), statistics, step_hours=step_hours, autoencoder=autoencoder)
+    write_model(target, curve, card, attributes)
+    with atomic(target) as temporary:
+        prior.save(temporary)
+
+
+def train_imagery(
+    training: Store,
+    validation: Store,
+    statistics: xr.Dataset,
+    pieces: list[xr.DataArray],
+    checks: list[xr.DataArray],
+    target: Path,
+    *,
+    architecture: Mapping[str, Any],
+    harmonics: int,
+    settings: Settings,
+    seed: int,
+    checkpoints: Path,
+    fingerprint: str,
+    device: torch.device,
+    attributes: Mapping[str, str],
+) -> None:
+    """Fit the imagery operator and write it to ``target``.
+
+    ``pieces`` and ``checks`` are brightness_temperature(time, latitude, longitude) in K of the
+    training and of the validation period, paired with the fields by time.
+    """
+    coefficients, scale = fit_season(pieces, harmonics)
+    normalisation = Normalisation(statistics)
+    torch.manual_seed(seed)
+    network = ImageryNetwork(training.shape[0], **architecture)
+    model = ImageryModel(network, coefficients, scale)
+
+    def pair(
+        store: Store, images: list[xr.DataArray], period: str
+    ) -> tuple[np.ndarray, np.ndarray]:
+        brightness = xr.concat(images, dim="time")
+        common, of_store, of_images = np.intersect1d(
+            store.times, brightness["time"].values, return_indices=True
+        )
+        if not len(common):
+            raise SlamsError(
+                f"archives.imagery: no image coincides in time with a field of periods.{period}; "
+                "add images of that period or leave out the stream"
+            )
+        return of_store, model.normalise(brightness.values[of_images], common)
+
+    fields, targets = pair(training, pieces, "train")
+    check_fields, check_targets = pair(validation, checks, "validation")
+
+    def inputs(store: Store, chosen: np.ndarray) -> Tensor:
+        x = torch.from_numpy(store.batch(chosen, 1)[:, 0])
+        return torch.cat([x, context(normalisation, store.times[chosen])], dim=1).to(device)
+
+    def loss(net: nn.Module, indices: np.ndarray, generator: torch.Generator) -> Tensor:
+        goal = torch.from_numpy(targets[indices]).to(device)
+        return likelihood_loss(net, inputs(training, fields[indices]), goal)
+
+    chosen = _spread_out(np.arange(len(check_fields)))
+
+    def check(net: nn.Module) -> float:
+        goal = torch.from_numpy(check_targets[chosen]).to(device)
+        return float(likelihood_loss(net, inputs(validation, check_fields[chosen]), goal))
+
+    _, curve, card = train(
+        network,
+        loss,
+        check,
+        samples=len(fields),
+        settings=settings,
+        seed=seed,
+        folder=checkpoints,
+        fingerprint=fingerprint,
+        device=device,
+    )
+    network.cpu()
+    write_model(target, curve, card, attributes)
+    with atomic(target) as temporary:
+        model.save(temporary, card)

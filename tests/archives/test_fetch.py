@@ -1,0 +1,134 @@
+"""Downloads against a loopback server that breaks on order."""
+
+import hashlib
+import json
+from types import SimpleNamespace
+
+import pytest
+from servers.files import FileServer
+
+from slams.archives import fetch
+from slams.errors import ArchiveError
+
+BODY = bytes(range(256)) * 4000
+QUICK = {"first_wait": 0.001}
+
+
+@pytest.fixture
+def server():
+    with FileServer({"/a.bin": BODY}) as running:
+        yield running
+
+
+def test_a_file_arrives_whole(server, tmp_path):
+    target = tmp_path / "deep" / "a.bin"
+    digest = hashlib.sha256(BODY).hexdigest()
+    assert fetch.download(f"{server.url}/a.bin", target, size=len(BODY), sha256=digest) == target
+    assert target.read_bytes() == BODY
+    assert fetch.sha256(target) == digest
+    assert [path.name for path in target.parent.iterdir()] == ["a.bin"]
+
+
+def test_a_file_that_is_there_is_not_asked_for_again(server, tmp_path):
+    target = tmp_path / "a.bin"
+    for _ in range(2):
+        fetch.download(f"{server.url}/a.bin", target)
+    assert len(server.asked) == 1
+    target.write_bytes(b"other")
+    fetch.download(f"{server.url}/a.bin", target, size=len(BODY))
+    assert target.read_bytes() == BODY
+
+
+def test_a_missing_file_is_not_retried(server, tmp_path):
+    with pytest.raises(fetch.MissingFile, match=r"b\.bin"):
+        fetch.download(f"{server.url}/b.bin", tmp_path / "b.bin")
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_busy_server_is_asked_again(server, tmp_path, status):
+    server.orders["/a.bin"] = [status, status]
+    fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin", **QUICK)
+    assert len(server.asked) == 3
+
+
+def test_a_server_that_stays_busy_is_named(server, tmp_path):
+    server.orders["/a.bin"] = [503] * 9
+    with pytest.raises(ArchiveError, match=r"a\.bin.*3 attempts.*status 503"):
+        fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin", attempts=3, **QUICK)
+    assert not (tmp_path / "a.bin").exists()
+
+
+def test_a_refusal_is_not_retried(server, tmp_path):
+    server.orders["/a.bin"] = [403]
+    with pytest.raises(ArchiveError, match="status 403"):
+        fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin")
+    assert len(server.asked) == 1
+
+
+def test_a_cut_transfer_is_continued(server, tmp_path):
+    server.orders["/a.bin"] = ["cut"]
+    fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin", **QUICK)
+    assert (tmp_path / "a.bin").read_bytes() == BODY
+    assert server.asked[1][1].startswith("bytes=")
+
+
+def test_a_later_call_continues_what_an_earlier_one_left(server, tmp_path):
+    server.orders["/a.bin"] = ["cut"]
+    with pytest.raises(ArchiveError, match="continue"):
+        fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin", attempts=1, **QUICK)
+    assert (tmp_path / "a.bin.part").stat().st_size > 0
+    fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin")
+    assert (tmp_path / "a.bin").read_bytes() == BODY
+    assert server.asked[-1][1] is not None
+
+
+def test_pieces_of_two_versions_never_mix(server, tmp_path):
+    server.orders["/a.bin"] = ["cut"]
+    with pytest.raises(ArchiveError):
+        fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin", attempts=1, **QUICK)
+    server.files["/a.bin"] = BODY[::-1]
+    fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin")
+    assert (tmp_path / "a.bin").read_bytes() == BODY[::-1]
+
+
+def test_a_server_without_ranges_starts_again(tmp_path):
+    with FileServer({"/a.bin": BODY}, ranges=False) as server:
+        server.orders["/a.bin"] = ["cut"]
+        fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin", **QUICK)
+    assert (tmp_path / "a.bin").read_bytes() == BODY
+
+
+def test_a_wrong_checksum_or_length_is_refused(server, tmp_path):
+    with pytest.raises(ArchiveError, match="checksum"):
+        fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin", sha256="0" * 64)
+    with pytest.raises(ArchiveError, match="1024000 bytes, not the 7"):
+        fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin", size=7)
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_room_is_said_before_the_first_byte(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetch.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(ArchiveError, match="free some space"):
+        fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin")
+    assert not list(tmp_path.iterdir())
+
+
+def test_no_server_at_all_is_an_archive_error(tmp_path):
+    with pytest.raises(ArchiveError, match="2 attempts"):
+        fetch.download("http://127.0.0.1:9/a.bin", tmp_path / "a.bin", attempts=2, **QUICK)
+    with pytest.raises(ArchiveError, match="could not be asked"):
+        fetch.download("no-address", tmp_path / "a.bin")
+
+
+def test_missing_files_of_many_go_to_the_manifest(server, tmp_path):
+    manifest = tmp_path / "missing.json"
+    names = ["a.bin", "b.bin", "c.bin"]
+    jobs = [(f"{server.url}/{name}", tmp_path / name) for name in names]
+    assert fetch.download_all(jobs, manifest) == [tmp_path / "a.bin"]
+    assert [entry["file"] for entry in json.loads(manifest.read_text())] == ["b.bin", "c.bin"]
+    server.files["/b.bin"] = b"late"
+    assert len(fetch.download_all(jobs[:2], manifest)) == 2
+    assert [entry["file"] for entry in json.loads(manifest.read_text())] == ["c.bin"]
+    with pytest.raises(ArchiveError, match="none of the 1 files"):
+        fetch.download_all(jobs[2:], manifest)

@@ -1,0 +1,313 @@
+"""The configurations that ship are right; every fault is told by its key, with the remedy."""
+
+from collections.abc import Callable, Iterator
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from slams.config import (
+    cells,
+    check,
+    expand_paths,
+    load,
+    merge,
+    periods,
+    shape,
+    step_hours,
+    times,
+    value_text,
+    years,
+)
+from slams.errors import ConfigError
+
+Configuration = Callable[..., dict[str, Any]]
+EXPERIMENTS = ["config", "demo", "tiny", "nature", "nature-gpu", "sample"]
+
+
+@pytest.fixture
+def schema(repository: Path) -> dict[str, Any]:
+    return load(repository / "config/schema.yaml")
+
+
+@pytest.fixture
+def fault(configuration: Configuration, schema: dict[str, Any]) -> Callable[..., str]:
+    """The message about the demo's configuration with some keys changed."""
+
+    def message(keys: dict[str, Any], name: str = "demo") -> str:
+        with pytest.raises(ConfigError) as caught:
+            check(configuration(name, keys), schema)
+        return str(caught.value)
+
+    return message
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_shipped_configurations_pass(
+    name: str,
+    configuration: Configuration,
+    repository: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    if name in ("nature", "nature-gpu", "sample"):
+        request.getfixturevalue("samples")
+    monkeypatch.chdir(repository)
+    check(configuration(name), repository / "config/schema.yaml")
+
+
+def test_schema_is_one(schema: dict[str, Any]) -> None:
+    Draft202012Validator.check_schema(schema)
+
+
+def _objects(node: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        if node.get("type") == "object":
+            yield node
+        for child in node.values():
+            yield from _objects(child)
+
+
+def test_schema_refuses_unknown_keys_and_describes_known_ones(schema: dict[str, Any]) -> None:
+    for node in _objects(schema):
+        assert node["additionalProperties"] is False
+        assert sorted(node["required"]) == sorted(node["properties"])
+        for name, child in node["properties"].items():
+            assert "$ref" in child or child.get("type") == "object" or "description" in child, name
+
+
+def _leaves(node: dict[str, Any]) -> Iterator[str]:
+    for name, child in node.items():
+        if isinstance(child, dict):
+            yield from _leaves(child)
+        else:
+            yield name
+
+
+def test_every_key_of_the_base_configuration_has_a_comment(repository: Path) -> None:
+    path = repository / "config/config.yaml"
+    commented = {
+        line.split(":")[0].strip() for line in path.read_text().splitlines() if "#" in line
+    }
+    assert set(_leaves(load(path))) <= commented
+
+
+def test_nature_on_a_gpu_is_the_same_planet(configuration: Configuration) -> None:
+    small, large = configuration("nature"), configuration("nature-gpu")
+    for key in ("levels", "periods", "archives", "axes", "cases", "arms", "report", "raw"):
+        assert small[key] == large[key], key
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"sampler": {"member": 4}}, "sampler.member is unknown; did you mean sampler.members?"),
+        ({"bootstrap": 4}, "bootstrap is unknown; did you mean verification.bootstrap?"),
+        ({"qqq": 4}, "qqq is unknown; known here: name, seed"),
+        ({"sampler": {"members": 0}}, "sampler.members is 0: must be a whole number, at least 2"),
+        ({"sampler": {"members": 8.0}}, "sampler.members is 8.0: must be a whole number"),
+        ({"cases": True}, "cases is true: must be a whole number"),
+        ({"device": "gpu"}, 'device is "gpu": must be one of auto, cpu, cuda'),
+        ({"grid": {"spacing": float("nan")}}, "grid.spacing is NaN: must be a number"),
+        ({"levels": ["surface"]}, 'levels[0] is "surface": must be a number'),
+        (
+            {"prior": {"pixel": {"training": {"learning_rate": "2e-4"}}}},
+            'prior.pixel.training.learning_rate is "2e-4": must be a number, more than 0, at most'
+            " 1 (largest learning rate); YAML reads 2e-4 as text, write 0.0002",
+        ),
+        (
+            {"arms": [{"name": "a", "space": "pixel", "streams": ["wind"]}]},
+            'arms[0].streams[0] is "wind": must be one of background, stations, imagery',
+        ),
+        ({"arms": [{"name": "a", "space": "pixel"}]}, "arms[0].streams is missing"),
+        ({"periods": {"test": ["2003"]}}, 'periods.test[0] is "2003": must be text, of the form'),
+        ({"archives": {"era5": {"source": None}}}, "archives.era5.source is null: must be one of"),
+    ],
+)
+def test_a_wrong_key_type_or_range_is_told(
+    keys: dict[str, Any], told: str, fault: Callable[..., str]
+) -> None:
+    assert f"config key {told}" in fault(keys)
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({"levels": [500, 200]}, "levels is [500, 200]: must increase (top first)"),
+        (
+            {"levels": [500, 500]},
+            "levels is [500, 500]: must increase (top first), each level once",
+        ),
+        ({"operators": {"stations": {"levels_used": 5}}}, "levels_used is 5: there are 4 levels"),
+        ({"grid": {"spacing": 7}}, "grid.spacing is 7: must divide 180 degrees"),
+        ({"time": {"hours": [0, 6]}}, "time.hours is [0, 6]: must be in order and 12 hours apart"),
+        (
+            {"periods": {"test": [date(2003, 3, 1), date(2003, 9, 30)]}},
+            "periods.validation and periods.test overlap",
+        ),
+        ({"periods": {"test": ["2003-09-30", "2003-04-01"]}}, "periods.test ends"),
+        ({"periods": {"test": ["2003-02-30", "2003-04-01"]}}, "periods.test: '2003-02-30' is no"),
+        ({"periods": {"validation": ["2003-01-01"] * 2}}, "periods.validation holds 1 fields"),
+        ({"cases": 1000}, "cases is 1000: periods.test holds 181 windows"),
+        (
+            {"periods": {"train": ["2001-01-01", "2001-06-30"]}},
+            "statistics.reference is climatology: it needs a year, and periods.train has 181 days",
+        ),
+        (
+            {"archives": {"era5": {"members": "stack"}}},
+            "window is 3: with archives.era5.members: stack it must be 1",
+        ),
+        (
+            {"arms": [{"name": "a", "space": "pixel", "streams": ["background"]}] * 2},
+            "arms has the name a more than once",
+        ),
+        (
+            {"archives": {"imagery": {"source": "none"}}},
+            "arms[3].streams of latent-imagery names imagery, but archives.imagery.source is none",
+        ),
+        ({"axes": {"coarse": {"values": [3]}}}, "axes.coarse.values: 3 does not divide the grid's"),
+        ({"axes": {"noise": {"coarse": 5}}}, "axes.noise.coarse: 5 does not divide the grid's 16"),
+        ({"axes": {"sparse": {"values": [17]}}}, "axes.sparse.values: every 17-th row"),
+        (
+            {"axes": {axis: {"values": []} for axis in ("coarse", "noise", "sparse")}},
+            "axes has no values",
+        ),
+        (
+            {"prior": {"latent": {"width": [8, 8, 8, 8, 8]}}},
+            "prior.latent.width: autoencoder.downsample 2 and 5 resolutions need rows divisible by "
+            "32; the grid has 16",
+        ),
+        (
+            {"prior": {"pixel": {"training": {"validate_every": 10000}}}},
+            "prior.pixel.training.validate_every is 10000: more than",
+        ),
+        ({"sampler": {"sigma_min": 50}}, "sampler.sigma_min is 50: must be less than"),
+        (
+            {"levels": [333, 500], "archives": {"era5": {"source": "cds"}}},
+            "levels has 333: ERA5 has 1, 2, 3,",
+        ),
+    ],
+)
+def test_keys_that_do_not_agree_are_told(
+    keys: dict[str, Any], told: str, fault: Callable[..., str]
+) -> None:
+    assert told in fault(keys)
+
+
+def test_all_faults_are_told_at_once(fault: Callable[..., str]) -> None:
+    message = fault({"cases": 0, "seed": -1, "sampler": {"steps": "many"}})
+    assert message.startswith("the configuration has 3 faults:")
+    assert message.count("\n") == 3
+
+
+def _local(**keys: Any) -> dict[str, Any]:
+    return {"archives": {"era5": {"source": "local", **keys}}}
+
+
+def test_missing_files_are_told(tmp_path: Path, fault: Callable[..., str]) -> None:
+    assert "archives.era5.paths is empty: source local needs" in fault(_local())
+    nowhere = {"samples": str(tmp_path / "nowhere")}
+    message = fault(_local(paths=["{samples}/a_{year}.nc"]) | nowhere)
+    assert f"config key samples: folder {tmp_path}/nowhere is not there; get the sample" in message
+    here = {"samples": str(tmp_path)}
+    message = fault(_local(paths=["{samples}/a_{year}.nc"]) | here)
+    assert f"archives.era5.paths: no file matches {tmp_path}/a_{{year}}.nc" in message
+    for year in (2001, 2003):
+        (tmp_path / f"a_{year}.nc").touch()
+    message = fault(_local(paths=["{samples}/a_{year}.nc"]) | here)
+    assert "archives.era5.paths: no file for 2002; get the files or change" in message
+    message = fault(_local(paths=["{samples}/a_{month}.nc"]) | here)
+    assert "has braces about something other than samples and year" in message
+    message = fault({"archives": {"stations": {"history": f"{tmp_path}/list.csv"}}})
+    assert f"archives.stations.history: no file matches {tmp_path}/list.csv" in message
+
+
+def test_paths_expand(
+    tmp_path: Path, configuration: Configuration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = tmp_path / "odd [name]"
+    for name in ("2001/b.gz", "2001/a.gz", "2002/a.gz", "2001/folder.gz/x"):
+        (odd / name).parent.mkdir(parents=True, exist_ok=True)
+        (odd / name).touch()
+    keys = {
+        "samples": str(odd),
+        "archives": {
+            "stations": {"source": "local", "paths": ["{samples}/{year}/*.gz", "{samples}/*/a.gz"]}
+        },
+    }
+    config = configuration("demo", keys)
+    found = [path.relative_to(odd).as_posix() for path in expand_paths(config, "stations", 2001)]
+    assert found == ["2001/a.gz", "2001/b.gz", "2002/a.gz"]
+    monkeypatch.chdir(odd / "2002")
+    relative = configuration("demo", keys | {"samples": ".."})
+    assert Path("../2001/b.gz") in expand_paths(relative, "stations", 2001)
+
+
+def test_sample_stations_are_found(configuration: Configuration, samples: Path) -> None:
+    config = configuration("sample", {"samples": str(samples)})
+    names = {
+        year: {path.name for path in expand_paths(config, "stations", year)}
+        for year in years(config, "stations")
+    }
+    assert {"1901.gz"} <= names[1901]
+    assert {"722540-13904-2014", "642820-99999-2014"} <= names[2014]
+    assert "014160-99999-2016.gz" in names[2016]
+    assert all("00702699999.csv" in found for found in names.values())
+
+
+def test_times_and_periods(configuration: Configuration) -> None:
+    config = configuration("sample")
+    assert times(config, "train") == [datetime(2017, 1, 1, 0), datetime(2017, 1, 1, 12)]
+    assert times(config, "test") == [datetime(2017, 1, 2, 12)]
+    assert step_hours(config) == 12
+    demo = configuration("demo")
+    first, last = periods(demo)["test"]
+    assert first == datetime(2003, 4, 1)
+    assert last.date() == date(2003, 9, 30)
+    assert len(times(demo, "test")) == 183
+    assert times(demo, "train")[-1] == datetime(2002, 12, 31)
+
+
+def test_years(configuration: Configuration) -> None:
+    config = configuration()
+    assert 2020 not in years(config, "era5")
+    assert years(config, "imagery")[-1] == 2022
+    assert years(configuration("sample"), "stations")[0] == 1901
+    assert years(configuration("sample"), "imagery") == []
+
+
+def test_cells(configuration: Configuration) -> None:
+    config = configuration()
+    assert shape(config) == (120, 240)
+    found = cells(config)
+    assert len(found) == len(set(found)) == 5 * 13 + 1
+    assert found[0] == ("pixel-background", "coarse", "4")
+    assert ("latent-both", "noise", "0.5") in found
+    assert [cell for cell in found if cell[0] == "latent-no-background"] == [
+        ("latent-no-background", "none", "0")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(4, "4"), (4.0, "4"), (0.5, "0.5"), (20, "20"), (0.00001, "0.00001")]
+)
+def test_value_text(value: float, text: str) -> None:
+    assert value_text(value) == text
+
+
+def test_merge_is_key_by_key() -> None:
+    base = {"a": {"b": 1, "c": [1, 2]}, "d": 3}
+    assert merge(base, {"a": {"c": [3]}}, {"e": 4}) == {"a": {"b": 1, "c": [3]}, "d": 3, "e": 4}
+    assert base == {"a": {"b": 1, "c": [1, 2]}, "d": 3}
+
+
+def test_a_file_that_is_no_yaml_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "broken.yaml"
+    for text in ("a: [1", "- 1\n", "a: 2001-02-30"):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=r"broken\.yaml"):
+            load(path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(tmp_path / "absent.yaml")

@@ -1,0 +1,107 @@
+"""One cell: an arm at an axis value, all its cases in one job; then its scores."""
+
+
+def arm_of(wildcards):
+    """The arm's section of the configuration; a cell that is none says what there is."""
+    if wildcards.arm not in ARMS:
+        raise WorkflowError(
+            f"no arm is called {wildcards.arm}; arms: {', '.join(ARMS)}"
+        )
+    cell = (wildcards.arm, wildcards.axis, wildcards.value)
+    if cell not in CELLS:
+        known = ", ".join(
+            f"{axis}-{value}" for arm, axis, value in CELLS if arm == cell[0]
+        )
+        raise WorkflowError(
+            f"arm {cell[0]} has no cell {cell[1]}-{cell[2]}; its cells: {known}. "
+            "An axis takes more values in the key axes."
+        )
+    return ARMS[wildcards.arm]
+
+
+def axis_settings(wildcards):
+    """What an axis holds fixed; its values are not in it, so that a new one changes no cell."""
+    section = config["axes"].get(wildcards.axis, {})
+    return {key: value for key, value in section.items() if key != "values"}
+
+
+def stream_inputs(wildcards):
+    """What an arm needs beside its prior and the stores."""
+    streams = arm_of(wildcards)["streams"]
+    files = {"prior": prior_file(arm_of(wildcards)["space"])}
+    if "stations" in streams:
+        files["station_fit"] = f"{RESULTS}/operators/stations.nc"
+        files["stations"] = station_tables("test")
+    if "imagery" in streams:
+        files["imagery_model"] = f"{RESULTS}/operators/imagery.pt"
+        files["imagery"] = regridded("imagery", "test")
+    return files
+
+
+rule assimilate_cell:
+    """The ensembles of all cases of a cell, with the classical analyses beside them."""
+    input:
+        unpack(stream_inputs),
+        test=store("test"),
+        test_array=arrays(store("test"))["array"],
+        validation=store("validation"),
+        validation_array=arrays(store("validation"))["array"],
+    output:
+        f"{RESULTS}/cells/{{arm}}/{{axis}}-{{value}}/analysis.nc",
+    log:
+        f"{RESULTS}/logs/assimilate_cell/{{arm}}/{{axis}}-{{value}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/assimilate_cell/{{arm}}/{{axis}}-{{value}}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        gpu=1,
+    params:
+        code=code("assimilate_cell"),
+        arm=arm_of,
+        axis=axis_settings,
+        cases=config["cases"],
+        sampler=config["sampler"],
+        seed=config["seed"],
+        device=config["device"],
+    script:
+        "../scripts/assimilate_cell.py"
+
+
+rule verify_cell:
+    """The scores of a cell, beside climatology and interpolation."""
+    input:
+        f"{RESULTS}/cells/{{arm}}/{{axis}}-{{value}}/analysis.nc",
+    output:
+        f"{RESULTS}/cells/{{arm}}/{{axis}}-{{value}}/scores.parquet",
+    log:
+        f"{RESULTS}/logs/verify_cell/{{arm}}/{{axis}}-{{value}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/verify_cell/{{arm}}/{{axis}}-{{value}}.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("verify_cell"),
+        bootstrap=config["verification"]["bootstrap"],
+        seed=config["seed"],
+    script:
+        "../scripts/verify_cell.py"
+
+
+rule merge_scores:
+    """One tidy table of every cell."""
+    input:
+        cell_files("scores.parquet"),
+    output:
+        f"{RESULTS}/scores.parquet",
+    log:
+        f"{RESULTS}/logs/merge_scores.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/merge_scores.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("merge_scores"),
+        seed=config["seed"],
+    script:
+        "../scripts/merge_scores.py"

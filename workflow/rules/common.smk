@@ -1,0 +1,122 @@
+"""What the rules share: checked configuration, names of files, hashes of code."""
+
+import re
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from slams import experiment, locks, provenance
+from slams.config import check
+from slams.errors import SlamsError
+
+try:
+    check(config, Path(workflow.basedir) / "config" / "schema.yaml")
+except SlamsError as error:
+    raise WorkflowError(str(error)) from None
+
+if workflow.is_main_process and not workflow.dryrun:
+    locks.clear_stale(Path(".snakemake"))
+
+RESULTS = f"results/{config['name']}"
+RAW = config["raw"]
+ENVIRONMENT = "../../environment.yml"
+ARMS = {arm["name"]: arm for arm in config["arms"]}
+CELLS = experiment.cells(config)
+SPLITS = ("train", "validation", "test")
+
+
+wildcard_constraints:
+    arm="[A-Za-z0-9_.-]+?",
+    axis="coarse|noise|sparse|none",
+    value=r"[0-9]+(\.[0-9]+)?",
+    year=r"\d{4}",
+    month=r"\d{2}",
+    split="|".join(SPLITS),
+    space="pixel|latent",
+
+
+def code(script):
+    """Hash of a script and of every slams module behind it: an edit of one reruns its rules."""
+    return provenance.code_hash(
+        Path(workflow.basedir) / "workflow" / "scripts" / f"{script}.py"
+    )
+
+
+def source(archive):
+    """Where an archive comes from: none, planet, local, cds or noaa."""
+    return config["archives"][archive]["source"]
+
+
+def raw_root(archive):
+    """The folder of an archive's raw files; the synthetic planet never mixes with real ones."""
+    return f"{RAW}/planet" if source(archive) == "planet" else RAW
+
+
+def years(archive, *splits):
+    """The years that an archive is read for; with splits, only those that they touch."""
+    found = experiment.years(config, archive)
+    if not splits:
+        return found
+    periods = experiment.periods(config)
+    wanted = {
+        y for s in splits for y in range(periods[s][0].year, periods[s][1].year + 1)
+    }
+    return [year for year in found if year in wanted]
+
+
+def regridded(archive, *splits):
+    """The regridded years of era5 or imagery."""
+    return [f"{RESULTS}/fields/{archive}-{year}.nc" for year in years(archive, *splits)]
+
+
+def station_tables(*splits):
+    """The station tables of the years."""
+    return [f"{RESULTS}/stations/{year}.parquet" for year in years("stations", *splits)]
+
+
+def store(split, space="pixel"):
+    """The description of a split's store of fields, or of latents."""
+    return f"{RESULTS}/{'store' if space == 'pixel' else 'latents'}/{split}.nc"
+
+
+def arrays(description):
+    """A store's two files, by name."""
+    return {"description": description, "array": description[: -len("nc")] + "npy"}
+
+
+def prior_file(space):
+    """A trained prior."""
+    return f"{RESULTS}/models/prior-{space}.pt"
+
+
+def operator_files(streams):
+    """The fitted operators of streams other than the background."""
+    files = {
+        "stations": f"{RESULTS}/operators/stations.nc",
+        "imagery": f"{RESULTS}/operators/imagery.pt",
+    }
+    return [files[stream] for stream in sorted(streams) if stream in files]
+
+
+def streams_used():
+    """Every stream that an arm names."""
+    return {stream for arm in config["arms"] for stream in arm["streams"]}
+
+
+def cell_files(name):
+    """A file of every cell."""
+    return [
+        f"{RESULTS}/cells/{arm}/{axis}-{value}/{name}" for arm, axis, value in CELLS
+    ]
+
+
+def wanted_times(*splits):
+    """Every time that the periods ask for."""
+    return sorted(time for split in splits for time in experiment.times(config, split))
+
+
+def report_failures(results):
+    """Say, last of all, what each failed job said: its message is the one to read."""
+    for message in locks.failures(Path(results) / "logs"):
+        print(message, file=sys.stderr)

@@ -1,0 +1,100 @@
+"""Raw files: made by the synthetic planet, or fetched from the archives.
+
+Fetched files are outputs to update, never to remove: what is whole is not asked for again.
+"""
+
+
+rule make_planet:
+    """Write the synthetic planet in the raw formats of the archives."""
+    output:
+        era5=directory(f"{RAW}/planet/era5"),
+        isd=directory(f"{RAW}/planet/isd"),
+        gridsat=directory(f"{RAW}/planet/gridsat"),
+    log:
+        f"{RESULTS}/logs/make_planet.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/make_planet.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("make_planet"),
+        first=str(wanted_times(*SPLITS)[0].date()),
+        last=str(wanted_times(*SPLITS)[-1].date()),
+        levels=config["levels"],
+        hours=config["time"]["hours"],
+        planet=config["planet"],
+        seed=config["seed"],
+    script:
+        "../scripts/make_planet.py"
+
+
+rule fetch_era5:
+    """One month from the Climate Data Store."""
+    output:
+        update(f"{RAW}/era5/{{year}}/era5_t_{{year}}-{{month}}.nc"),
+    log:
+        f"{RESULTS}/logs/fetch_era5/{{year}}-{{month}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fetch_era5/{{year}}-{{month}}.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        cds=1,
+    params:
+        levels=config["levels"],
+        hours=config["time"]["hours"],
+        spacing=config["grid"]["spacing"],
+    script:
+        "../scripts/fetch_era5.py"
+
+
+rule fetch_history:
+    """The list of stations."""
+    output:
+        update(f"{RAW}/isd/isd-history.csv"),
+    log:
+        f"{RESULTS}/logs/fetch_history.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fetch_history.tsv"
+    conda:
+        ENVIRONMENT
+    script:
+        "../scripts/fetch_history.py"
+
+
+rule fetch_stations:
+    """A year of station files; the manifest lists what there is."""
+    input:
+        history=f"{RAW}/isd/isd-history.csv",
+    output:
+        manifest=update(
+            f"{RAW}/isd/{config['archives']['stations']['format']}-{{year}}.json"
+        ),
+    log:
+        f"{RESULTS}/logs/fetch_stations/{{year}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fetch_stations/{{year}}.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        format=config["archives"]["stations"]["format"],
+    script:
+        "../scripts/fetch_stations.py"
+
+
+rule fetch_imagery:
+    """A year of images at the wanted times; the manifest lists what there is."""
+    output:
+        manifest=update(f"{RAW}/gridsat/{{year}}.json"),
+    log:
+        f"{RESULTS}/logs/fetch_imagery/{{year}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fetch_imagery/{{year}}.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        times=lambda w: [
+            t.isoformat() for t in wanted_times(*SPLITS) if t.year == int(w.year)
+        ],
+    script:
+        "../scripts/fetch_imagery.py"

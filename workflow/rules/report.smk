@@ -1,0 +1,215 @@
+"""Figures and the report."""
+
+
+def land_mask():
+    """The data's own land-sea mask, where there is one: it draws the coastlines."""
+    if source("era5") == "planet":
+        return [f"{RAW}/planet/era5"]
+    return [path for path in [f"{RAW}/era5/land_sea_mask.nc"] if Path(path).is_file()]
+
+
+def middle_value(axis):
+    """The value of an axis whose cells are shown in profiles and maps."""
+    values = config["axes"][axis]["values"]
+    return experiment.value_text(values[len(values) // 2])
+
+
+def shown_cell(arm):
+    """The cell of an arm that is drawn on maps."""
+    own = [(axis, value) for name, axis, value in CELLS if name == arm]
+    wanted = ("coarse", middle_value("coarse"))
+    return wanted if wanted in own else own[0]
+
+
+def profile_axes():
+    """The axes that have a value to show."""
+    return [axis for axis in experiment.AXES if config["axes"][axis]["values"]]
+
+
+def figures():
+    """Stems of every figure of this experiment."""
+    stems = ["ablation-crps", "ablation-rmse", "ablation-spread_skill"]
+    stems += [f"profiles-{axis}" for axis in profile_axes()]
+    stems += [f"maps-{arm}" for arm in ARMS]
+    stems += ["losses", "climate"]
+    stems += ["stations"] if years("stations") else []
+    return stems
+
+
+def loss_curves():
+    """The loss curve of every network that is trained."""
+    spaces = sorted({arm["space"] for arm in config["arms"]})
+    curves = [f"{RESULTS}/models/prior-{space}.csv" for space in spaces]
+    curves += [f"{RESULTS}/models/autoencoder.csv"] if "latent" in spaces else []
+    curves += (
+        [f"{RESULTS}/operators/imagery.csv"] if "imagery" in streams_used() else []
+    )
+    return curves
+
+
+def figure_pair(stem, caption, category):
+    """A figure as PNG, shown in Snakemake's report, and as PDF."""
+    shown = report(
+        f"{RESULTS}/figures/{stem}.png",
+        caption=f"../report/{caption}.rst",
+        category=category,
+    )
+    return [shown, f"{RESULTS}/figures/{stem}.pdf"]
+
+
+wildcard_constraints:
+    score="crps|rmse|spread_skill",
+
+
+rule draw_ablation:
+    """A score along every axis, arms beside climatology and interpolation."""
+    input:
+        scores=f"{RESULTS}/scores.parquet",
+    output:
+        figure_pair("ablation-{score}", "ablation", "Ablation"),
+    log:
+        f"{RESULTS}/logs/draw_ablation/{{score}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/draw_ablation/{{score}}.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("draw_ablation"),
+        arms=list(ARMS),
+    script:
+        "../scripts/draw_ablation.py"
+
+
+rule draw_profiles:
+    """RMSE and spread by level, at the middle value of an axis."""
+    input:
+        scores=f"{RESULTS}/scores.parquet",
+    output:
+        figure_pair("profiles-{axis}", "profiles", "Profiles"),
+    log:
+        f"{RESULTS}/logs/draw_profiles/{{axis}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/draw_profiles/{{axis}}.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("draw_profiles"),
+        arms=list(ARMS),
+        value=lambda w: middle_value(w.axis),
+    script:
+        "../scripts/draw_profiles.py"
+
+
+rule draw_maps:
+    """One moment of an arm: truth, interpolation, analysis, spread and error."""
+    input:
+        analysis=lambda w: "{}/cells/{}/{}-{}/analysis.nc".format(
+            RESULTS, w.arm, *shown_cell(w.arm)
+        ),
+        mask=land_mask(),
+    output:
+        figure_pair("maps-{arm}", "maps", "Maps"),
+    log:
+        f"{RESULTS}/logs/draw_maps/{{arm}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/draw_maps/{{arm}}.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("draw_maps"),
+    script:
+        "../scripts/draw_maps.py"
+
+
+rule draw_losses:
+    """The loss curves of every network."""
+    input:
+        curves=loss_curves(),
+    output:
+        figure_pair("losses", "losses", "Training"),
+    log:
+        f"{RESULTS}/logs/draw_losses.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/draw_losses.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("draw_losses"),
+    script:
+        "../scripts/draw_losses.py"
+
+
+rule draw_climate:
+    """Zonal-mean temperature of the training period."""
+    input:
+        statistics=f"{RESULTS}/statistics.nc",
+    output:
+        figure_pair("climate", "climate", "Data"),
+    log:
+        f"{RESULTS}/logs/draw_climate.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/draw_climate.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("draw_climate"),
+    script:
+        "../scripts/draw_climate.py"
+
+
+rule draw_stations:
+    """Where stations report, and why rows were rejected."""
+    input:
+        tables=station_tables(),
+        rejected=[
+            path.replace(".parquet", ".rejected.csv") for path in station_tables()
+        ],
+        mask=land_mask(),
+    output:
+        figure_pair("stations", "stations", "Data"),
+    log:
+        f"{RESULTS}/logs/draw_stations.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/draw_stations.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("draw_stations"),
+    script:
+        "../scripts/draw_stations.py"
+
+
+rule write_report:
+    """One page with everything, that opens offline."""
+    input:
+        scores=f"{RESULTS}/scores.parquet",
+        figures=[f"{RESULTS}/figures/{stem}.png" for stem in figures()],
+        documents=[f"{RESULTS}/figures/{stem}.pdf" for stem in figures()],
+        rejected=[
+            path.replace(".parquet", ".rejected.csv") for path in station_tables()
+        ],
+        cards=[path.replace(".csv", ".json") for path in loss_curves()],
+        inventories=[
+            f"{RESULTS}/inventory/{archive}-{year}.json"
+            for archive in ("era5", "imagery")
+            for year in years(archive)
+        ],
+    output:
+        page=report(
+            f"{RESULTS}/report.html", caption="../report/scores.rst", category="Report"
+        ),
+    log:
+        f"{RESULTS}/logs/write_report.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/write_report.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("write_report"),
+        name=config["name"],
+        notes=config["report"]["notes"],
+        captions=str(Path(workflow.basedir) / "workflow" / "report"),
+        benchmarks=f"{RESULTS}/benchmarks",
+        seed=config["seed"],
+    script:
+        "../scripts/write_report.py"

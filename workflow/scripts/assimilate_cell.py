@@ -1,0 +1,40 @@
+"""The ensembles of all cases of a cell, with the classical analyses beside them."""
+
+import pandas as pd
+import xarray as xr
+
+from slams import device
+from slams.assimilation import Streams, assimilate_cell
+from slams.job import job
+from slams.observation.imagery import ImageryModel
+from slams.prior import Prior
+from slams.provenance import atomic, attributes
+from slams.store import Store
+
+with job(snakemake.log[0], snakemake.threads), device.claim(snakemake.params.device) as taken:
+    given = snakemake.input
+    streams = Streams()
+    if hasattr(given, "station_fit"):
+        streams.stations = pd.concat(map(pd.read_parquet, given.stations), ignore_index=True)
+        streams.station_fit = xr.load_dataset(given.station_fit)
+    if hasattr(given, "imagery_model"):
+        images = [xr.load_dataset(path)["brightness_temperature"] for path in given.imagery]
+        streams.imagery = xr.concat(images, dim="time")
+        streams.imagery_model = ImageryModel.load(given.imagery_model)
+    data = assimilate_cell(
+        Prior.load(given.prior).to(taken),
+        Store(given.test),
+        Store(given.validation),
+        arm=snakemake.params.arm,
+        axis=snakemake.wildcards.axis,
+        value=float(snakemake.wildcards.value),
+        settings=snakemake.params.axis,
+        streams=streams,
+        cases=snakemake.params.cases,
+        sampler=snakemake.params.sampler,
+        seed=snakemake.params.seed,
+    )
+    inputs = [path for path in given if not path.endswith(".npy")]
+    data.attrs |= attributes(snakemake.config, snakemake.params.seed, inputs)
+    with atomic(snakemake.output[0]) as path:
+        data.to_netcdf(path)

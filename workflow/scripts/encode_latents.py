@@ -1,0 +1,21 @@
+"""Every field's latents, once."""
+
+from pathlib import Path
+
+from slams.autoencoder import Autoencoder
+from slams.job import job
+from slams.provenance import attributes
+from slams.recipes import encode_store
+from slams.store import Store
+
+with job(snakemake.log[0], snakemake.threads):
+    encode_store(
+        Autoencoder.load(snakemake.input.autoencoder),
+        Store(snakemake.input.store),
+        Path(snakemake.output.description),
+        attributes(
+            snakemake.config,
+            snakemake.params.seed,
+            [snakemake.input.store, snakemake.input.autoencoder],
+        ),
+    )

@@ -1,0 +1,31 @@
+"""Fit the station operator on the training period."""
+
+from datetime import datetime
+
+import pandas as pd
+import xarray as xr
+
+from slams.grid import Grid
+from slams.job import job
+from slams.observation.stations import fit
+from slams.provenance import atomic, attributes
+from slams.store import Store
+
+with job(snakemake.log[0]):
+    first, last = map(datetime.fromisoformat, snakemake.params.period)
+    tables = [pd.read_parquet(path) for path in snakemake.input.tables]
+    table = pd.concat(tables, ignore_index=True)
+    fitted = fit(
+        table[table["time"].between(first, last)],
+        Store(snakemake.input.store),
+        xr.load_dataset(snakemake.input.statistics),
+        Grid(snakemake.params.spacing),
+        levels_used=snakemake.params.levels_used,
+        held_out=snakemake.params.held_out,
+        minimum_observations=snakemake.params.minimum_observations,
+        seed=snakemake.params.seed,
+    )
+    inputs = [*snakemake.input.tables, snakemake.input.store, snakemake.input.statistics]
+    fitted.attrs |= attributes(snakemake.config, snakemake.params.seed, inputs)
+    with atomic(snakemake.output[0]) as path:
+        fitted.to_netcdf(path)

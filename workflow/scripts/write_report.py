@@ -1,0 +1,36 @@
+"""One page with everything, that opens offline."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from slams import report
+from slams.job import job
+from slams.provenance import attributes
+
+with job(snakemake.log[0]):
+    captions = Path(snakemake.params.captions)
+    figures = []
+    for path in map(Path, snakemake.input.figures):
+        kind = path.stem.split("-")[0]
+        caption = (captions / f"{kind}.rst").read_text().strip()
+        figures.append({"path": path, "caption": caption, "alt": path.stem.replace("-", ", ")})
+    rejected = None
+    if snakemake.input.rejected:
+        tables = map(pd.read_csv, snakemake.input.rejected)
+        rejected = pd.concat(tables, ignore_index=True)
+    report.write(
+        snakemake.output[0],
+        title=f"SLAMS: {snakemake.params.name}",
+        notes=snakemake.params.notes,
+        scores=pd.read_parquet(snakemake.input.scores),
+        figures=figures,
+        rejected=rejected,
+        costs=report.costs(Path(snakemake.params.benchmarks)),
+        provenance={
+            **attributes(snakemake.config, snakemake.params.seed, [snakemake.input.scores]),
+            **{Path(p).stem: json.loads(Path(p).read_text()) for p in snakemake.input.cards},
+        },
+        configuration=snakemake.config,
+    )
