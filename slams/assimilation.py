@@ -96,6 +96,7 @@ def observe_case(
     prior: Prior,
     truth: np.ndarray,
     times: np.ndarray,
+    *,
     names: list[str],
     background: tuple[Operator, float, int] | None,
     streams: Streams,
@@ -143,8 +144,8 @@ def assimilate_cell(
 ) -> xr.Dataset:
     """All cases of one cell: the data set ``analysis.nc`` of docs/architecture.md.
 
-    ``arm`` has name, space and streams; ``axis`` is "none" for an arm without background, ``settings``
-    what the axis holds fixed;
+    ``arm`` has name, space and streams; ``axis`` is "none" for an arm without background,
+    ``settings`` is what the axis holds fixed;
     ``sampler`` is that section of the configuration. Raises SlamsError where a case has no
     observation left.
     """
@@ -160,7 +161,15 @@ def assimilate_cell(
         times = test.times[start : start + prior.window]
         truth = test.window(start, prior.window)
         drawn = seed_of(seed, axis, value, number)
-        observations = observe_case(prior, truth, times, names, background, streams, drawn)
+        observations = observe_case(
+            prior,
+            truth,
+            times,
+            names=names,
+            background=background,
+            streams=streams,
+            seed=drawn,
+        )
         counts = _check(observations, windows, rebuilt, prior, sampler["gross_error"])
         if not len(observations):
             raise SlamsError(
@@ -181,7 +190,16 @@ def assimilate_cell(
             sigma_min=sampler["sigma_min"],
             sigma_max=sampler["sigma_max"],
         )
-        pieces.append(_case_dataset(prior, ensemble, truth, interpolated, times, counts))
+        pieces.append(
+            _case_dataset(
+                prior,
+                ensemble=ensemble,
+                truth=truth,
+                interpolated=interpolated,
+                times=times,
+                counts=counts,
+            )
+        )
         log.info(
             "case %d of %d: %s",
             number + 1,
@@ -249,6 +267,7 @@ def _check(
 
 def _case_dataset(
     prior: Prior,
+    *,
     ensemble: xr.DataArray,
     truth: np.ndarray,
     interpolated: np.ndarray,

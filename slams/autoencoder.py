@@ -28,6 +28,10 @@ class Autoencoder(nn.Module):
     counts residual blocks on either side.
     """
 
+    position: Tensor
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(
         self,
         levels: int,
@@ -146,9 +150,8 @@ def reconstruction_loss(
 
 def reconstruction_error(model: Autoencoder, store: Store, batch: int = 64) -> np.ndarray:
     """Area-weighted root-mean-square reconstruction error (level,) in normalised units."""
-    latitude = store.description["latitude"].values
-    weights = np.cos(np.deg2rad(latitude))
-    weights = torch.from_numpy((weights / weights.mean())[:, None]).float()
+    cosine = np.cos(np.deg2rad(store.description["latitude"].values))
+    weights = torch.from_numpy((cosine / cosine.mean())[:, None]).float()
     total, count = torch.zeros(store.shape[0], dtype=torch.float64), 0
     with torch.no_grad():
         for first in range(0, len(store.fields), batch):

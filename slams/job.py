@@ -31,10 +31,11 @@ def job(log: str | Path, threads: int = 1) -> Iterator[None]:
         yield
     except SlamsError as error:
         _write(log, ERROR_MARK + str(error))
+        sys.stderr.write(f"{ERROR_MARK}{error}\n")
         raise SystemExit(1) from None
     except Exception:
         _write(log, ERROR_MARK + traceback.format_exc())
-        raise SystemExit(1) from None
+        raise
     finally:
         root.removeHandler(handler)
         handler.close()
@@ -43,4 +44,3 @@ def job(log: str | Path, threads: int = 1) -> Iterator[None]:
 def _write(log: str | Path, text: str) -> None:
     with Path(log).open("a") as file:
         file.write(text + "\n")
-    sys.stderr.write(text + "\n")

@@ -6,6 +6,7 @@ Tensors are (batch, channel, latitude, longitude), rows from north to south, cel
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -51,11 +52,12 @@ class ResidualBlock(nn.Module):
         self.first = nn.Sequential(group_norm(inputs), nn.SiLU(), SphereConv2d(inputs, outputs))
         self.norm = group_norm(outputs)
         self.modulation = nn.Linear(embedding, 2 * outputs) if embedding else None
-        self.second = nn.Sequential(nn.SiLU(), SphereConv2d(outputs, outputs))
+        last = SphereConv2d(outputs, outputs)
+        self.second = nn.Sequential(nn.SiLU(), last)
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
         # A block that starts as the identity trains faster and never explodes at the start.
-        nn.init.zeros_(self.second[1].weight)
-        nn.init.zeros_(self.second[1].bias)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(cast(Tensor, last.bias))
 
     def forward(self, x: Tensor, embedding: Tensor | None = None) -> Tensor:
         h = self.norm(self.first(x))
@@ -67,6 +69,8 @@ class ResidualBlock(nn.Module):
 
 class FourierEmbedding(nn.Module):
     """A scalar (batch,) to (batch, features): waves of geometric frequency, then two layers."""
+
+    frequencies: Tensor
 
     def __init__(self, features: int, highest: float = 8.0) -> None:
         super().__init__()
@@ -118,12 +122,12 @@ class UNet(nn.Module):
             if number:
                 skips.append(h)
                 h = F.avg_pool2d(h, 2)
-            for block in stage:
+            for block in cast(nn.ModuleList, stage):
                 h = block(h, embedding)
         for stage in self.up:
             h = F.interpolate(h, scale_factor=2.0, mode="nearest")
             h = torch.cat([h, skips.pop()], dim=1)
-            for block in stage:
+            for block in cast(nn.ModuleList, stage):
                 h = block(h, embedding)
         return self.leave(h)
 

@@ -8,10 +8,11 @@ second-order stochastic step draws the state at the next level (SDE-DPM-Solver++
     c = c_i + (h_i / 2 h_{i-1}) (c_i - c_{i-1}),           h_i = log(sigma_i / sigma_{i+1})
     x_{i+1} = c + r (x_i - c) + sigma_{i+1} sqrt(1 - r) e,  r = (sigma_{i+1} / sigma_i)^2,
 
-with c_i the guided estimate; the ladder is geometric, so that h_i / h_{i-1} is one. Without the first line it is ancestral sampling, which loses a
-tenth of the spread at 32 levels where this one is exact to sampling error at 16 (the tests
-measure both on worlds whose posterior is known). The noise forgets the errors that an
-unconverged solver makes at high noise levels; a deterministic sampler keeps them as a bias.
+with c_i the guided estimate; the ladder is geometric, so that h_i / h_{i-1} is one. Without the
+first line it is ancestral sampling, which loses a tenth of the spread at 32 levels where this
+one is exact to sampling error at 16 (worlds whose posterior is known: the tests). The noise
+forgets the errors that an unconverged solver makes at high noise levels; a deterministic sampler
+keeps them as a bias.
 
 Two guidances:
 

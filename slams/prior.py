@@ -31,7 +31,10 @@ LOG_SIGMA_MEAN, LOG_SIGMA_DEVIATION = 0.0, 1.6
 class StateSpace(Protocol):
     """What the sampler asks of a prior; tests give it exact Gaussian ones."""
 
-    state_shape: tuple[int, ...]
+    @property
+    def state_shape(self) -> tuple[int, ...]:
+        """Shape of a state, without the batch."""
+        ...
 
     def denoise(self, x: Tensor, sigma: Tensor, times: np.ndarray) -> Tensor:
         """Estimate of the clean state from ``x`` (batch, *state_shape) at ``sigma`` (scalar)."""
@@ -48,6 +51,8 @@ class Denoiser(nn.Module):
     Beside the window it sees where it is (``longitude``: also in longitude) and the day of the
     year of the window's first step.
     """
+
+    position: Tensor
 
     def __init__(
         self,
@@ -69,7 +74,7 @@ class Denoiser(nn.Module):
                 f"{len(width) - 1} times, which does not come out even; use fewer widths or "
                 "another grid.spacing"
             )
-        self.settings = {
+        self.settings: dict[str, Any] = {
             "window": window,
             "channels": channels,
             "rows": rows,

@@ -91,6 +91,26 @@ def write(
         Path(temporary).write_text(page, encoding="utf-8")
 
 
+def costs(benchmarks: str | Path) -> pd.DataFrame | None:
+    """Jobs, seconds and peak memory of every rule, from the folder of Snakemake's benchmarks.
+
+    A rule's files are ``rule.tsv`` or lie in a folder of its name. None where there are none.
+    """
+    folder = Path(benchmarks)
+    rows = []
+    for path in sorted(folder.rglob("*.tsv")):
+        table = pd.read_csv(path, sep="\t", na_values="-")
+        rule = path.relative_to(folder).with_suffix("").parts[0]
+        rows.append((rule, float(table["s"].sum()), float(table["max_rss"].max())))
+    if not rows:
+        return None
+    table = pd.DataFrame(rows, columns=["rule", "seconds", "max_rss_MB"])
+    grouped = table.groupby("rule", sort=False)
+    return grouped.agg(
+        jobs=("seconds", "size"), seconds=("seconds", "sum"), max_rss_MB=("max_rss_MB", "max")
+    ).reset_index()
+
+
 def headline(scores: pd.DataFrame, score: str) -> list[Row]:
     """`score` at level "all": rows axis values, entries the arms and the two baselines.
 

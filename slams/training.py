@@ -11,7 +11,7 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -63,9 +63,15 @@ def batch_indices(count: int, batch: int, step: int, seed: int) -> np.ndarray:
     positions = np.arange(step * batch, (step + 1) * batch)
     epochs = positions // count
     shuffles = {
-        epoch: np.random.default_rng([seed, epoch]).permutation(count) for epoch in set(epochs)
+        epoch: np.random.default_rng([seed, int(epoch)]).permutation(count)
+        for epoch in set(epochs.tolist())
     }
-    return np.array([shuffles[e][p] for e, p in zip(epochs, positions % count, strict=True)])
+    return np.array(
+        [
+            shuffles[epoch][place]
+            for epoch, place in zip(epochs.tolist(), positions % count, strict=True)
+        ]
+    )
 
 
 def generator_of(seed: int, step: int, stream: str = "train") -> torch.Generator:
@@ -91,22 +97,6 @@ class _Stop:
 
     def _request(self, *_: object) -> None:
         self.requested = True
-
-
-def _save(state: dict[str, Any], path: Path) -> None:
-    with atomic(path) as temporary:
-        torch.save(state, temporary)
-
-
-def _load(path: Path, fingerprint: str) -> dict[str, Any] | None:
-    """The checkpoint of this very run, or None where there is none or another run's."""
-    if not path.is_file():
-        return None
-    state = cast(dict[str, Any], torch.load(path, map_location="cpu", weights_only=True))
-    if state["fingerprint"] != fingerprint:
-        log.info("checkpoint %s is of another configuration, code or data: starting anew", path)
-        return None
-    return state
 
 
 def train(
@@ -135,130 +125,160 @@ def train(
         raise SlamsError("periods.train holds no window of the length that `window` asks for")
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"), _Stop().watch() as stop:
-        return _run(
-            model, loss, validation_loss, samples, settings, seed, folder, fingerprint, device, stop
+        run = _Run(model, settings, device, folder, fingerprint)
+        run.resume()
+        for step in _progress(run.done, settings.steps):
+            indices = batch_indices(samples, settings.batch, step, seed)
+            run.step(loss, indices, generator_of(seed, step))
+            if run.done % settings.validate_every == 0 or run.done == settings.steps:
+                run.validate(validation_loss)
+            if run.done % settings.checkpoint_every == 0 or stop.requested:
+                run.save()
+            if stop.requested:
+                raise SystemExit(
+                    f"stopped by SIGTERM at step {run.done}; the same command goes on from there"
+                )
+        run.save()
+        return run.best_model(), pd.DataFrame(run.rows), run.card(seed)
+
+
+def _progress(first: int, steps: int) -> Iterable[int]:
+    return tqdm(
+        range(first, steps), initial=first, total=steps, mininterval=10, unit="step", leave=False
+    )
+
+
+class _Run:
+    """The state of a training run: everything that a checkpoint holds."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: Settings,
+        device: torch.device,
+        folder: Path,
+        fingerprint: str,
+    ) -> None:
+        self.settings, self.device, self.fingerprint = settings, device, fingerprint
+        self.path = folder / "checkpoint.pt"
+        self.fabric = Fabric(
+            accelerator=device.type, devices=1, precision=cast(Any, settings.precision)
         )
+        self.model = model.to(device)
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.average = AveragedModel(model)
+        self.wrapped, self.optimizer = self.fabric.setup(model, optimizer)
+        self.done, self.began = 0, time.monotonic()
+        self.rows: list[dict[str, float]] = []
+        self.recent: list[float] = []
+        self.best_loss, self.best_step = math.inf, 0
+        self.best_weights: dict[str, Tensor] | None = None
 
+    def resume(self) -> None:
+        """Go on from the checkpoint, if there is one of this very run."""
+        if not self.path.is_file():
+            return
+        state = cast(dict[str, Any], torch.load(self.path, map_location="cpu", weights_only=True))
+        if state["fingerprint"] != self.fingerprint:
+            log.info("%s is of another configuration, code or data: starting anew", self.path)
+            return
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.done, self.rows, self.recent = state["done"], state["rows"], state["recent"]
+        self.best_loss, self.best_step = state["best_loss"], state["best_step"]
+        self.best_weights = state["best_weights"]
+        self.began = time.monotonic() - state["seconds"]
+        log.info("going on from step %d of %d", self.done, self.settings.steps)
 
-def _run(
-    model: nn.Module,
-    loss: Loss,
-    validation_loss: Callable[[nn.Module], float],
-    samples: int,
-    settings: Settings,
-    seed: int,
-    folder: Path,
-    fingerprint: str,
-    device: torch.device,
-    stop: _Stop,
-) -> tuple[nn.Module, pd.DataFrame, dict[str, Any]]:
-    fabric = Fabric(accelerator=device.type, devices=1, precision=cast(Any, settings.precision))
-    model = model.to(device)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay))
-    wrapped, optimizer = fabric.setup(model, optimizer)
-    path = folder / "checkpoint.pt"
-    first, rows, best, seconds = 0, [], {"loss": math.inf, "step": 0, "model": None}, 0.0
-    state = _load(path, fingerprint)
-    if state is not None:
-        model.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        first, rows, best = state["step"], state["rows"], state["best"]
-        seconds = state["seconds"]
-        log.info("going on from step %d of %d", first, settings.steps)
-    began = time.monotonic() - seconds
-    recent: list[float] = []
-    if state is not None:
-        recent = state["recent"]
-    progress = tqdm(
-        range(first, settings.steps),
-        initial=first,
-        total=settings.steps,
-        mininterval=10,
-        unit="step",
-    )
-    for step in progress:
-        for group in optimizer.param_groups:
+    def save(self) -> None:
+        """Write the checkpoint, whole or not at all."""
+        state = {
+            "fingerprint": self.fingerprint,
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "done": self.done,
+            "rows": self.rows,
+            "recent": self.recent,
+            "best_loss": self.best_loss,
+            "best_step": self.best_step,
+            "best_weights": self.best_weights,
+            "seconds": time.monotonic() - self.began,
+        }
+        with atomic(self.path) as temporary:
+            torch.save(state, temporary)
+
+    def step(self, loss: Loss, indices: np.ndarray, generator: torch.Generator) -> None:
+        """One optimiser step; SlamsError where the loss is not finite."""
+        settings, step = self.settings, self.done
+        for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(settings, step)
-        indices = batch_indices(samples, settings.batch, step, seed)
-        with fabric.autocast():
-            value = loss(wrapped, indices, generator_of(seed, step))
-        fabric.backward(value)
+        with self.fabric.autocast():
+            value = loss(self.wrapped, indices, generator)
         number = float(value.detach())
         if not math.isfinite(number):
             raise SlamsError(
-                f"training: the loss is {number} at step {step}; the checkpoint of step "
-                f"{rows[-1]['step'] if rows else 0} stays in {folder}. Lower learning_rate or "
-                "clip_norm of this network's training section"
+                f"training: the loss is {number} at step {step}; the last checkpoint stays in "
+                f"{self.path.parent}. Lower learning_rate or clip_norm of this network's training "
+                "section"
             )
-        fabric.clip_gradients(wrapped, optimizer, max_norm=settings.clip_norm)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        # A short run has not forgotten its random start after 1/(1 - decay) steps: warm the
-        # average up, so that it covers at most the last tenth or so of the steps made.
-        _update_average(average, model, min(settings.ema_decay, (1 + step) / (10 + step)))
-        recent.append(number)
-        done = step + 1
-        if done % settings.validate_every == 0 or done == settings.steps:
-            average.eval()
-            with torch.no_grad():
-                checked = validation_loss(average.module)
-            rows.append(
-                {
-                    "step": done,
-                    "train_loss": float(np.mean(recent)),
-                    "validation_loss": checked,
-                    "seconds": time.monotonic() - began,
-                }
-            )
-            recent = []
-            log.info(
-                "step %(step)d: train %(train_loss).4f, validation %(validation_loss).4f", rows[-1]
-            )
-            progress.set_postfix(validation=f"{checked:.4f}")
-            if checked < best["loss"]:
-                copy = {k: v.detach().cpu().clone() for k, v in average.module.state_dict().items()}
-                best = {"loss": checked, "step": done, "model": copy}
-        if done % settings.checkpoint_every == 0 or done == settings.steps or stop.requested:
-            _save(
-                {
-                    "fingerprint": fingerprint,
-                    "step": done,
-                    "model": model.state_dict(),
-                    "average": average.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "rows": rows,
-                    "recent": recent,
-                    "best": best,
-                    "seconds": time.monotonic() - began,
-                },
-                path,
-            )
-        if stop.requested:
-            raise SystemExit(
-                f"stopped by SIGTERM at step {done}; the same command goes on from there"
-            )
-    if best["model"] is None:
-        raise SlamsError(f"training: no finite validation loss in {settings.steps} steps")
-    model.load_state_dict(best["model"])
-    card = {
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "best_step": best["step"],
-        "validation_loss": best["loss"],
-        "seconds": time.monotonic() - began,
-        "device": str(device),
-        "settings": asdict(settings),
-        "fingerprint": fingerprint,
-    }
-    return model.eval(), pd.DataFrame(rows), card
+        self.fabric.backward(value)
+        self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=settings.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        # A young average is warmed up, so that it covers only the last tenth or so of the steps
+        # made and soon forgets the random start.
+        decay = min(settings.ema_decay, (1 + step) / (10 + step))
+        self.average.multi_avg_fn = get_ema_multi_avg_fn(decay)
+        self.average.update_parameters(self.model)
+        self.recent.append(number)
+        self.done = step + 1
 
+    def validate(self, validation_loss: Callable[[nn.Module], float]) -> None:
+        """Measure the averaged model; keep it if it is the best so far."""
+        averaged = self.average.module.eval()
+        with torch.no_grad():
+            measured = validation_loss(averaged)
+        self.rows.append(
+            {
+                "step": self.done,
+                "train_loss": float(np.mean(self.recent)),
+                "validation_loss": measured,
+                "seconds": time.monotonic() - self.began,
+            }
+        )
+        self.recent = []
+        log.info(
+            "step %(step)d: train %(train_loss).4f, validation %(validation_loss).4f", self.rows[-1]
+        )
+        if measured < self.best_loss:
+            self.best_loss, self.best_step = measured, self.done
+            self.best_weights = {
+                name: value.detach().cpu().clone() for name, value in averaged.state_dict().items()
+            }
 
-def _update_average(average: AveragedModel, model: nn.Module, decay: float) -> None:
-    average.multi_avg_fn = get_ema_multi_avg_fn(decay)
-    average.update_parameters(model)
+    def best_model(self) -> nn.Module:
+        """The model with the averaged weights of the lowest validation loss."""
+        if self.best_weights is None:
+            raise SlamsError(f"training: no finite validation loss in {self.done} steps")
+        self.model.load_state_dict(self.best_weights)
+        return self.model.eval()
+
+    def card(self, seed: int) -> dict[str, Any]:
+        """Facts about the run."""
+        return {
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "best_step": self.best_step,
+            "validation_loss": self.best_loss,
+            "seconds": round(time.monotonic() - self.began, 1),
+            "device": str(self.device),
+            "seed": seed,
+            "settings": asdict(self.settings),
+            "fingerprint": self.fingerprint,
+        }
 
 
 def fingerprint(settings: Any, inputs: list[str], code: str) -> str:

@@ -55,7 +55,8 @@ def take(
     """
     if not paths:
         raise ArchiveError(
-            f"archives.{archive}: no raw file for {year}; fetch it, or mend archives.{archive}.paths"
+            f"archives.{archive}: no raw file for {year}; fetch it, or mend "
+            f"archives.{archive}.paths"
         )
     files = [inspect(Path(path)) for path in paths]
     found = {np.datetime64(time, "s") for file in files for time in file["times"]}

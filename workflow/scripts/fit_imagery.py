@@ -24,10 +24,10 @@ with job(snakemake.log[0], snakemake.threads), device.claim(snakemake.params.dev
     train_imagery(
         Store(snakemake.input.train),
         Store(snakemake.input.validation),
-        xr.load_dataset(snakemake.input.statistics),
-        list(read_images(snakemake.input.train_images, periods["train"])),
-        list(read_images(snakemake.input.validation_images, periods["validation"])),
         Path(snakemake.output.model),
+        statistics=xr.load_dataset(snakemake.input.statistics),
+        pieces=list(read_images(snakemake.input.train_images, periods["train"])),
+        checks=list(read_images(snakemake.input.validation_images, periods["validation"])),
         architecture=settings,
         harmonics=snakemake.params.harmonics,
         settings=training.Settings(**loop),

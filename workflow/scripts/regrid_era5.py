@@ -1,7 +1,7 @@
 """A year of air temperature on the common cells."""
 
-from functools import partial
 from datetime import datetime
+from functools import partial
 
 from slams.archives import era5, inventory
 from slams.grid import Grid

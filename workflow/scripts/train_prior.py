@@ -20,8 +20,8 @@ with job(snakemake.log[0], snakemake.threads), device.claim(snakemake.params.dev
     train_prior(
         Store(snakemake.input.train_description),
         Store(snakemake.input.validation_description),
-        xr.load_dataset(snakemake.input.statistics),
         Path(snakemake.output.model),
+        statistics=xr.load_dataset(snakemake.input.statistics),
         autoencoder=Autoencoder.load(snakemake.input.autoencoder) if latent else None,
         window=snakemake.params.window,
         step_hours=snakemake.params.step_hours,
