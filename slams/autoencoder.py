@@ -95,13 +95,13 @@ class Autoencoder(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """Fields (..., level, latitude, longitude) to standardised latents (..., channel, ...)."""
-        flat = self.raw_latents(x.flatten(0, -4))
-        return ((flat - self.mean) / self.deviation).unflatten(0, x.shape[:-3])
+        flat = self.raw_latents(x.reshape(-1, *x.shape[-3:]))
+        return ((flat - self.mean) / self.deviation).reshape(*x.shape[:-3], *flat.shape[1:])
 
     def decode(self, z: Tensor) -> Tensor:
         """Standardised latents (..., channel, latitude, longitude) to fields."""
-        flat = self.decoder(z.flatten(0, -4) * self.deviation + self.mean)
-        return flat.unflatten(0, z.shape[:-3])
+        flat = self.decoder(z.reshape(-1, *z.shape[-3:]) * self.deviation + self.mean)
+        return flat.reshape(*z.shape[:-3], *flat.shape[1:])
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Reconstruction of ``x`` and its raw latents, with ``noise`` added to the latents."""

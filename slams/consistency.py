@@ -106,10 +106,11 @@ def _fields(config: Config) -> Iterator[str]:
         )
     first, last = periods(config)["train"]
     days = (last - first).days + 1
-    if config["statistics"]["reference"] == "climatology" and 0 < days < CLIMATOLOGY_DAYS:
+    harmonics = config["statistics"]["harmonics"]
+    if harmonics and 0 < days < CLIMATOLOGY_DAYS:
         yield (
-            f"statistics.reference is climatology: it needs a year, and periods.train has {days} "
-            "days; choose mean, or a longer period"
+            f"statistics.harmonics is {harmonics}: an annual cycle needs a year, and periods.train "
+            f"has {days} days; choose 0, or a longer period"
         )
 
 

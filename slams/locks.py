@@ -8,6 +8,7 @@ own locks still keep them from writing the same files.
 
 import fcntl
 import os
+import re
 import shutil
 import sys
 import time
@@ -48,6 +49,7 @@ def failures(logs: Path) -> list[str]:
     for path in sorted(logs.rglob("*.log")):
         if path.stat().st_mtime >= _began - 1:
             text = path.read_text(errors="replace")
-            if ERROR_MARK in text:
-                found.append(f"{path}: {text[text.index(ERROR_MARK) :].strip()}")
+            error = re.search(f"^{ERROR_MARK}", text, re.MULTILINE)
+            if error:
+                found.append(f"{path}: {text[error.start() :].strip()}")
     return found

@@ -218,17 +218,17 @@ class Prior:
             state = cast(dict[str, Any], torch.load(path, map_location="cpu", weights_only=True))
             denoiser = Denoiser(**state["denoiser"])
             denoiser.load_state_dict(state["weights"])
+            autoencoder = None
+            if "autoencoder" in state:
+                autoencoder = Autoencoder(**state["autoencoder"])
+                autoencoder.load_state_dict(state["autoencoder_weights"])
+            values = {name: value.numpy() for name, value in state["statistics"].items()}
+            dims, step_hours = state["statistics_dims"], state["step_hours"]
         except FileNotFoundError:
             raise SlamsError(f"prior {path}: no such file; train it first") from None
-        except (KeyError, TypeError, RuntimeError, EOFError, UnpicklingError) as error:
+        except (LookupError, TypeError, RuntimeError, OSError, EOFError, UnpicklingError) as error:
+            # A truncated file is any of these to torch, by where it ends.
             raise SlamsError(f"prior {path}: not a prior of SLAMS, or not whole") from error
-        autoencoder = None
-        if "autoencoder" in state:
-            autoencoder = Autoencoder(**state["autoencoder"])
-            autoencoder.load_state_dict(state["autoencoder_weights"])
-        coords = {n: state["statistics"].pop(n).numpy() for n in ("level", "latitude", "longitude")}
-        statistics = xr.Dataset(
-            {n: (state["statistics_dims"][n], v.numpy()) for n, v in state["statistics"].items()},
-            coords=coords,
-        )
-        return cls(denoiser, statistics, step_hours=state["step_hours"], autoencoder=autoencoder)
+        coords = {name: values.pop(name) for name in ("level", "latitude", "longitude")}
+        statistics = xr.Dataset({n: (dims[n], v) for n, v in values.items()}, coords=coords)
+        return cls(denoiser, statistics, step_hours=step_hours, autoencoder=autoencoder)

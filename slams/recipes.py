@@ -236,16 +236,17 @@ def train_imagery(
     def pair(
         store: Store, images: list[xr.DataArray], period: str
     ) -> tuple[np.ndarray, np.ndarray]:
-        brightness = xr.concat(images, dim="time")
+        times = [piece["time"].values for piece in images] or [store.times[:0]]
         common, of_store, of_images = np.intersect1d(
-            store.times, brightness["time"].values, return_indices=True
+            store.times, np.concatenate(times), return_indices=True
         )
         if not len(common):
             raise SlamsError(
                 f"archives.imagery: no image coincides in time with a field of periods.{period}; "
                 "add images of that period or leave out the stream"
             )
-        return of_store, model.normalise(brightness.values[of_images], common)
+        brightness = np.concatenate([piece.values for piece in images])
+        return of_store, model.normalise(brightness[of_images], common)
 
     fields, targets = pair(training, pieces, "train")
     check_fields, check_targets = pair(validation, checks, "validation")

@@ -20,7 +20,7 @@ DAYS_PER_YEAR = 365.2425
 
 
 def year_fraction(times: np.ndarray) -> np.ndarray:
-    """Fraction of the year, 0 to 1, of UTC ``times`` (any shape, datetime64)."""
+    """Fraction of the year, 0 to 1 (1.002 in leap years), of UTC ``times`` (any shape)."""
     times = np.asarray(times, dtype="datetime64[s]")
     start = times.astype("datetime64[Y]").astype("datetime64[s]")
     return (times - start) / np.timedelta64(1, "D") / DAYS_PER_YEAR
@@ -62,23 +62,20 @@ class HarmonicFit:
     def solve(self) -> tuple[np.ndarray, np.ndarray]:
         """Coefficients (1 + 2 harmonics, ...) in K and residual variance (...) in K².
 
-        Cells seen on fewer days than twice the number of coefficients are NaN: their seasonal
-        cycle is not known.
+        Cells whose seasonal cycle is not known are NaN: those seen on fewer days than twice the
+        number of coefficients, or in so small a part of the year that some combination of the
+        coefficients has a standard error above the residual standard deviation.
         """
         size = self.right.shape[0]
-        known = self.count >= (2 * size if size > 1 else 1)
         matrix = np.moveaxis(self.normal, (0, 1), (-2, -1))
         right = np.moveaxis(self.right, 0, -1)
-        # A cell never seen gets the identity, to keep the batch solvable; it is NaN below.
+        # The coefficients' error covariance is the residual variance times the inverse matrix.
+        known = np.linalg.eigvalsh(matrix)[..., 0] >= 1 - 1e-9
+        if size > 1:
+            known &= self.count >= 2 * size
+        # A cell not known gets the identity, to keep the batch solvable; it is NaN below.
         matrix = np.where(known[..., None, None], matrix, np.eye(size))
-        try:
-            solution = np.linalg.solve(matrix, right[..., None])[..., 0]
-        except np.linalg.LinAlgError:
-            raise SlamsError(
-                f"statistics.harmonics: {self.harmonics} harmonics cannot be fitted to a training "
-                "period this short; lower the key (0 keeps the mean alone) or lengthen "
-                "periods.train"
-            ) from None
+        solution = np.linalg.solve(matrix, right[..., None])[..., 0]
         degrees = np.maximum(self.count - size, 1)
         variance = np.maximum(self.squares - (solution * right).sum(-1), 0.0) / degrees
         solution[..., 0] += self.offset
@@ -112,7 +109,9 @@ def fit(
       cycle and the standard deviation about it, the baseline of every verification,
     - ``global_mean(level)``, ``global_standard_deviation(level)`` K: over time and area.
 
-    Raises SlamsError where a cell was never seen or the period holds no field.
+    Raises SlamsError where the period holds no field, where a cell's seasonal cycle is not known
+    (:meth:`HarmonicFit.solve`), where nothing varies about the reference, and where ``reference``
+    is neither.
     """
     running: HarmonicFit | None = None
     first: xr.DataArray | None = None
@@ -129,9 +128,9 @@ def fit(
     if not np.isfinite(coefficients).all():
         share = float(1 - np.isfinite(coefficients[0]).mean())
         raise SlamsError(
-            f"{share:.0%} of the cells have too few valid days in periods.train for a climatology "
-            f"with {harmonics} harmonics: use global fields, a longer period or a lower "
-            "statistics.harmonics"
+            f"{share:.0%} of the cells have too few valid days in periods.train, or too little of "
+            f"the year, for a climatology with {harmonics} harmonics: use global fields, a longer "
+            "period or a lower statistics.harmonics (0 keeps the mean alone)"
         )
     area = weights[:, None] / weights.mean()
     mean_field = running.right[0] / running.count + running.offset

@@ -23,6 +23,7 @@ class Store:
 
     ``fields`` (field, channel, latitude, longitude) float32, read only; ``times`` (field,)
     datetime64[ns] UTC; ``members`` (field,) int; ``description`` the xarray Dataset beside it.
+    Raises SlamsError where one of the two files is absent or they differ in length.
     """
 
     def __init__(self, description: Path | str) -> None:
@@ -50,9 +51,11 @@ class Store:
         return channels, rows, columns
 
     def starts(self, window: int, step_hours: float) -> np.ndarray:
-        """Indices (n,) at which ``window`` consecutive fields of one member begin."""
+        """Indices (n,) at which ``window`` fields of one member, ``step_hours`` apart, begin."""
         if window == 1:
             return np.arange(len(self.times))
+        if window > len(self.times):
+            return np.arange(0)
         step = np.timedelta64(round(step_hours * 3600), "s")
         follows = (np.diff(self.times) == step) & (np.diff(self.members) == 0)
         runs = np.lib.stride_tricks.sliding_window_view(follows, window - 1).all(-1)
@@ -74,6 +77,8 @@ class StoreWriter:
         self.description, self.count, self.written = Path(description), count, 0
         self.temporary = self.description.with_suffix(".npy.partial")
         self.description.parent.mkdir(parents=True, exist_ok=True)
+        # Until the new one is whole there is none: an old description must not meet a new array.
+        self.description.unlink(missing_ok=True)
         self.array = np.lib.format.open_memmap(
             self.temporary, mode="w+", dtype=np.float32, shape=(count, *shape)
         )
@@ -84,16 +89,19 @@ class StoreWriter:
         self.written += len(fields)
 
     def close(self, dataset: xr.Dataset) -> None:
-        """Write the description ``dataset`` and give both files their names."""
+        """Give the array its name, then write the description ``dataset``, last of all.
+
+        Raises SlamsError where other than the announced number of fields was added.
+        """
         if self.written != self.count:
             raise SlamsError(
                 f"store {self.description}: {self.written} fields written, {self.count} announced"
             )
         self.array.flush()
         del self.array
+        self.temporary.replace(self.description.with_suffix(".npy"))
         with atomic(self.description) as path:
             dataset.to_netcdf(path)
-        self.temporary.replace(self.description.with_suffix(".npy"))
 
 
 Period = tuple[datetime, datetime]

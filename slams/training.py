@@ -119,7 +119,8 @@ def train(
     configuration, code and data: a checkpoint with another one is not used. Returns the
     averaged model with the lowest validation loss, the loss curve (step, train_loss,
     validation_loss, seconds) and a card of facts about the run. Raises SlamsError where the
-    loss is not finite: the last good checkpoint stays.
+    loss or its gradient is not finite: the last good checkpoint stays. SIGTERM ends it after the
+    running step, with a checkpoint and SystemExit.
     """
     if samples < 1:
         raise SlamsError("periods.train holds no window of the length that `window` asks for")
@@ -212,21 +213,19 @@ class _Run:
             torch.save(state, temporary)
 
     def step(self, loss: Loss, indices: np.ndarray, generator: torch.Generator) -> None:
-        """One optimiser step; SlamsError where the loss is not finite."""
+        """One optimiser step; SlamsError where the loss or its gradient is not finite."""
         settings, step = self.settings, self.done
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(settings, step)
         with self.fabric.autocast():
             value = loss(self.wrapped, indices, generator)
         number = float(value.detach())
-        if not math.isfinite(number):
-            raise SlamsError(
-                f"training: the loss is {number} at step {step}; the last checkpoint stays in "
-                f"{self.path.parent}. Lower learning_rate or clip_norm of this network's training "
-                "section"
-            )
+        self._check(number, "loss")
         self.fabric.backward(value)
-        self.fabric.clip_gradients(self.wrapped, self.optimizer, max_norm=settings.clip_norm)
+        norm = self.fabric.clip_gradients(
+            self.wrapped, self.optimizer, max_norm=settings.clip_norm, error_if_nonfinite=False
+        )
+        self._check(float(cast(Tensor, norm)), "gradient's norm")
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         # A young average is warmed up, so that it covers only the last tenth or so of the steps
@@ -236,6 +235,14 @@ class _Run:
         self.average.update_parameters(self.model)
         self.recent.append(number)
         self.done = step + 1
+
+    def _check(self, number: float, quantity: str) -> None:
+        if not math.isfinite(number):
+            raise SlamsError(
+                f"training: the {quantity} is {number} at step {self.done}; the last checkpoint "
+                f"stays in {self.path.parent}. Lower learning_rate or clip_norm of this network's "
+                "training section"
+            )
 
     def validate(self, validation_loss: Callable[[nn.Module], float]) -> None:
         """Measure the averaged model; keep it if it is the best so far."""

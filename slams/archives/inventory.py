@@ -36,7 +36,7 @@ def files(raw: Sequence[str | Path], year: int, pattern: str) -> list[Path]:
             found += [Path(name) for name in json.loads(path.read_text())["files"]]
         else:
             found.append(path)
-    return sorted(found)
+    return sorted(set(found))
 
 
 def take(
@@ -51,16 +51,26 @@ def take(
     """The inventory of an archive's year: files, and which of the ``wanted`` times are missing.
 
     Raises ArchiveError where there is no file at all, or, with ``complete``, where a wanted time
-    is in none of them.
+    is in none of them; and where two files hold the same wanted time.
     """
     if not paths:
         raise ArchiveError(
             f"archives.{archive}: no raw file for {year}; fetch it, or mend "
             f"archives.{archive}.paths"
         )
-    files = [inspect(Path(path)) for path in paths]
-    found = {np.datetime64(time, "s") for file in files for time in file["times"]}
     here = [time for time in wanted if time.year == year]
+    asked = {np.datetime64(time, "s") for time in here}
+    inspected = [inspect(Path(path)) for path in paths]
+    found: dict[np.datetime64, str] = {}
+    for file in inspected:
+        for moment in asked.intersection(np.datetime64(time, "s") for time in file["times"]):
+            if moment in found:
+                raise ArchiveError(
+                    f"{found[moment]} and {file['path']} both hold "
+                    f"{np.datetime_as_string(moment, 'h')}; give one of them to "
+                    f"archives.{archive}.paths"
+                )
+            found[moment] = file["path"]
     missing = [time for time in here if np.datetime64(time, "s") not in found]
     if complete and missing:
         shown = ", ".join(time.isoformat(timespec="hours") for time in missing[:5])
@@ -72,7 +82,7 @@ def take(
     return {
         "archive": archive,
         "year": year,
-        "files": files,
+        "files": inspected,
         "missing_times": [time.isoformat() for time in missing],
     }
 
@@ -84,10 +94,14 @@ def regrid(
     *,
     wanted: Sequence[datetime],
 ) -> xr.DataArray:
-    """The fields of an inventory's year at the ``wanted`` times, on the cells of ``grid``."""
+    """The fields of an inventory's year at the ``wanted`` times, on the cells of ``grid``.
+
+    ``open_file`` gives a file's field (time, ..., latitude, longitude). Returns the same
+    dimensions in order of time. Raises ArchiveError where no file holds a wanted time.
+    """
     listed = json.loads(Path(inventory).read_text())
     year = listed["year"]
-    keep = np.array([np.datetime64(time, "ns") for time in wanted if time.year == year])
+    keep = np.array([time for time in wanted if time.year == year], dtype="datetime64[ns]")
     pieces: list[xr.DataArray] = []
     regridder: tuple[bytes, Regridder] | None = None
     for file in listed["files"]:

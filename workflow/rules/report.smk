@@ -27,13 +27,27 @@ def profile_axes():
 
 
 def figures():
-    """Stems of every figure of this experiment."""
-    stems = ["ablation-crps", "ablation-rmse", "ablation-spread_skill"]
-    stems += [f"profiles-{axis}" for axis in profile_axes()]
-    stems += [f"maps-{arm}" for arm in ARMS]
-    stems += ["losses", "climate"]
-    stems += ["stations"] if years("stations") else []
-    return stems
+    """Every figure of this experiment: stem, and what its caption begins with."""
+    stems = {f"ablation-{score}": "" for score in ("crps", "rmse", "spread_skill")}
+    for axis in profile_axes():
+        stems[f"profiles-{axis}"] = f"Cells {axis} {middle_value(axis)}."
+    for arm in ARMS:
+        axis, value = shown_cell(arm)
+        stems[f"maps-{arm}"] = f"Arm {arm}" + (
+            "." if axis == "none" else f", {axis} {value}."
+        )
+    stems |= {"losses": "", "climate": ""}
+    return stems | ({"stations": ""} if years("stations") else {})
+
+
+def captions():
+    """The text below every figure of the report, by stem."""
+    texts = {}
+    for stem, lead in figures().items():
+        kind = stem if stem.startswith("ablation") else stem.split("-")[0]
+        text = Path(workflow.basedir) / "workflow" / "report" / f"{kind}.rst"
+        texts[stem] = f"{lead} {text.read_text()}".strip()
+    return texts
 
 
 def loss_curves():
@@ -66,7 +80,7 @@ rule draw_ablation:
     input:
         scores=f"{RESULTS}/scores.parquet",
     output:
-        figure_pair("ablation-{score}", "ablation", "Ablation"),
+        figure_pair("ablation-{score}", "ablation-{score}", "Ablation"),
     log:
         f"{RESULTS}/logs/draw_ablation/{{score}}.log",
     benchmark:
@@ -208,7 +222,7 @@ rule write_report:
         code=code("write_report"),
         name=config["name"],
         notes=config["report"]["notes"],
-        captions=str(Path(workflow.basedir) / "workflow" / "report"),
+        captions=captions(),
         benchmarks=f"{RESULTS}/benchmarks",
         seed=config["seed"],
     script:

@@ -33,7 +33,7 @@ rule train_autoencoder:
         f"{RESULTS}/benchmarks/train_autoencoder.tsv"
     conda:
         ENVIRONMENT
-    threads: 2
+    threads: config["threads"]["training"]
     resources:
         gpu=1,
     params:
@@ -83,7 +83,7 @@ rule train_prior:
         f"{RESULTS}/benchmarks/train_prior/{{space}}.tsv"
     conda:
         ENVIRONMENT
-    threads: 2
+    threads: config["threads"]["training"]
     resources:
         gpu=1,
     params:
@@ -145,7 +145,7 @@ rule fit_imagery:
         f"{RESULTS}/benchmarks/fit_imagery.tsv"
     conda:
         ENVIRONMENT
-    threads: 2
+    threads: config["threads"]["training"]
     resources:
         gpu=1,
     params:

@@ -10,12 +10,14 @@ from slams.job import job
 from slams.provenance import attributes
 
 with job(snakemake.log[0]):
-    captions = Path(snakemake.params.captions)
-    figures = []
-    for path in map(Path, snakemake.input.figures):
-        kind = path.stem.split("-")[0]
-        caption = (captions / f"{kind}.rst").read_text().strip()
-        figures.append({"path": path, "caption": caption, "alt": path.stem.replace("-", ", ")})
+    figures = [
+        {
+            "path": path,
+            "caption": snakemake.params.captions[path.stem],
+            "alt": f"Figure {path.stem.replace('-', ', ')}",
+        }
+        for path in map(Path, snakemake.input.figures)
+    ]
     rejected = None
     if snakemake.input.rejected:
         tables = map(pd.read_csv, snakemake.input.rejected)
