@@ -16,7 +16,7 @@ import torch
 import xarray as xr
 from tqdm import tqdm
 
-from slams.classical import first_guess_errors, interpolate
+from slams.classical import FirstGuess, fit_first_guess, interpolate
 from slams.errors import SlamsError
 from slams.observation import BlockMean, EveryNth, Identity, Observation, Observations
 from slams.observation import imagery as imagery_stream
@@ -25,6 +25,7 @@ from slams.observation.base import Operator, refuse_gross, representation_varian
 from slams.observation.degraded import degrade
 from slams.posterior import sample
 from slams.prior import Prior
+from slams.statistics import Normalisation
 from slams.store import Store
 
 log = logging.getLogger(__name__)
@@ -78,12 +79,25 @@ def degradation(axis: str, value: float, section: Mapping[str, Any]) -> tuple[Op
     raise SlamsError(f"axis {axis!r} is not coarse, noise or sparse")
 
 
-def _validation_windows(store: Store, window: int, step_hours: float) -> torch.Tensor:
+def _validation_windows(
+    store: Store, window: int, step_hours: float
+) -> tuple[torch.Tensor, np.ndarray]:
+    """Windows (n, step, level, latitude, longitude) and the times of their steps (n, step)."""
     starts = store.starts(window, step_hours)
-    if not len(starts):
-        raise SlamsError(f"periods.validation holds no window of {window} steps: widen it")
+    if len(starts) < 2:
+        raise SlamsError(
+            f"periods.validation holds {len(starts)} windows of {window} steps, too few to say "
+            "what is to be expected: widen it"
+        )
     chosen = np.unique(np.linspace(0, len(starts) - 1, VALIDATION_WINDOWS).round().astype(int))
-    return torch.from_numpy(store.batch(starts[chosen], window))
+    starts = starts[chosen]
+    times = store.times[starts[:, None] + np.arange(window)]
+    return torch.from_numpy(store.batch(starts, window)), times
+
+
+def _climate(normalisation: Normalisation, times: np.ndarray) -> np.ndarray:
+    """The climatology (step, level, latitude, longitude) in normalised units."""
+    return normalisation.normalise(normalisation.climatology(times), times)
 
 
 def _through(prior: Prior, windows: torch.Tensor) -> torch.Tensor:
@@ -152,15 +166,18 @@ def assimilate_cell(
     names = list(arm["streams"])
     background = degradation(axis, value, settings) if "background" in names else None
     starts = choose_cases(test, cases, prior.window, prior.step_hours)
-    windows = _validation_windows(validation, prior.window, prior.step_hours)
+    windows, times_of = _validation_windows(validation, prior.window, prior.step_hours)
     rebuilt = _through(prior, windows) if prior.space == "latent" else windows
-    errors = _first_guess_errors(windows, background, seed, axis, value)
+    climates = np.stack([_climate(prior.normalisation, times) for times in times_of])
+    first = _first_guess(
+        windows, climates, background, seed_of(seed, "validation", axis, float(value))
+    )
     coordinates = {n: prior.statistics[n].values for n in ("level", "latitude", "longitude")}
     pieces = []
     for number, start in enumerate(tqdm(starts, unit="case", mininterval=10)):
         times = test.times[start : start + prior.window]
         truth = test.window(start, prior.window)
-        drawn = seed_of(seed, axis, value, number)
+        drawn = seed_of(seed, axis, float(value), number)
         observations = observe_case(
             prior,
             truth,
@@ -170,21 +187,28 @@ def assimilate_cell(
             streams=streams,
             seed=drawn,
         )
-        counts = _check(observations, windows, rebuilt, prior, sampler["gross_error"])
+        counts = _refuse(observations, windows, sampler["gross_error"])
         if not len(observations):
             raise SlamsError(
                 f"arm {arm['name']}: the case from {np.datetime_as_string(times[0], 'h')} has no "
                 "observation left after quality control; add a stream or move periods.test"
             )
         interpolated = interpolate(
-            observations, windows, coordinates["latitude"], coordinates["longitude"], errors
+            observations,
+            first,
+            windows=windows,
+            climate=_climate(prior.normalisation, times),
+            latitude=coordinates["latitude"],
+            longitude=coordinates["longitude"],
         )
+        if prior.space == "latent":
+            _add_decoder_error(observations, windows, rebuilt)
         ensemble = sample(
             prior,
             observations,
             sampler["members"],
             steps=sampler["steps"],
-            seed=seed_of(seed, arm["name"], axis, value, number),
+            seed=seed_of(seed, arm["name"], axis, float(value), number),
             method=sampler["method"],
             solver_iterations=sampler["solver_iterations"],
             sigma_min=sampler["sigma_min"],
@@ -220,49 +244,46 @@ def assimilate_cell(
     return data
 
 
-def _first_guess_errors(
+def _first_guess(
     windows: torch.Tensor,
+    climates: np.ndarray,
     background: tuple[Operator, float, int] | None,
     seed: int,
-    axis: str,
-    value: float,
-) -> np.ndarray:
+) -> FirstGuess:
     if background is None:
-        return first_guess_errors(windows, None)
+        return fit_first_guess(windows, climates, None)
     operator, noise, every = background
     times = np.zeros(windows.shape[1], dtype="datetime64[ns]")
     degraded = [
         degrade(
-            window.numpy(),
-            operator,
-            times,
-            noise=noise,
-            every=every,
-            seed=seed_of(seed, "validation", axis, value, number),
+            window.numpy(), operator, times, noise=noise, every=every, seed=seed_of(seed, number)
         )
         for number, window in enumerate(windows)
     ]
-    return first_guess_errors(windows, degraded)
+    return fit_first_guess(windows, climates, degraded)
 
 
-def _check(
-    observations: Observations,
-    windows: torch.Tensor,
-    rebuilt: torch.Tensor,
-    prior: Prior,
-    gross_error: float,
+def _refuse(
+    observations: Observations, windows: torch.Tensor, gross_error: float
 ) -> list[tuple[str, int, int]]:
-    """Refuse gross errors, add the decoder's error; (stream, used, refused) of each."""
+    """Refuse gross errors; (stream, used, refused) of each stream."""
     counts = []
     for stream in observations:
         refused = 0
         # The background is degraded here and has no gross errors.
         if stream.name != "background" and len(stream):
             _, refused = refuse_gross(stream, windows, gross_error)
-        if prior.space == "latent" and len(stream):
-            stream.inflate(representation_variance(stream, windows, rebuilt))
         counts.append((stream.name, len(stream), refused))
     return counts
+
+
+def _add_decoder_error(
+    observations: Observations, windows: torch.Tensor, rebuilt: torch.Tensor
+) -> None:
+    """Add to R what the decoder cannot give, which only a latent prior has to bear."""
+    for stream in observations:
+        if len(stream):
+            stream.inflate(representation_variance(stream, windows, rebuilt))
 
 
 def _case_dataset(

@@ -1,19 +1,22 @@
 """Classical analyses from the same observations: climatology and interpolation.
 
-Interpolation starts from a first guess, the background interpolated linearly in space and time
-or, without one, the climatology, and adds what the other streams say against it:
+Interpolation starts from a first guess, the climatology, to which is added, where there is a
+background, its departure from the climatology: interpolated linearly in space and time, and
+scaled level by level and step by step, since noise and block means change its amplitude. Then
+what the other streams say against the guess is added:
 
 - stations: innovations spread with Gaussian weights (Barnes 1964), damped where stations are
   few, and carried up by regression,
 - imagery: the innovation of each cell, carried to the levels by regression.
 
-The regressions are those of the first guess's own errors over validation windows, so a good
-first guess is hardly touched and a poor one is corrected fully.
+Scale, regressions and the reach of a station are fitted to the first guess's own errors over
+validation windows, so a good first guess is hardly touched and a poor one is corrected fully.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.interpolate import RegularGridInterpolator
 from torch import Tensor
 
 from slams.errors import SlamsError
@@ -21,7 +24,22 @@ from slams.observation.base import Observation, Observations
 from slams.observation.stations import StationOperator
 
 EARTH_RADIUS_KM = 6371.0
-BARNES_LENGTH_KM = 700.0
+# The weights fall off in this share of the distance over which the errors themselves do: what
+# lies between is for the many stations around, not for one far away.
+REACH = 0.5
+REACH_KM = (100.0, 1000.0)  # the least and the greatest
+
+
+@dataclass(frozen=True)
+class FirstGuess:
+    """What validation windows say of the first guess (:func:`fit_first_guess`).
+
+    ``amplitude`` (step, level) scales the background's departure from the climatology;
+    ``errors`` (n, step, level, latitude, longitude) are truth minus guess, normalised units.
+    """
+
+    amplitude: np.ndarray
+    errors: np.ndarray
 
 
 def interpolate_background(observation: Observation, rows: int, columns: int) -> np.ndarray:
@@ -36,105 +54,102 @@ def interpolate_background(observation: Observation, rows: int, columns: int) ->
     steps = np.flatnonzero(np.isfinite(values).all((1, 2, 3)))
     if not len(steps):
         raise SlamsError("the background was seen at no step of the window: lower axes.*.every")
-    fine = np.stack([_bilinear(values[step], row, column, rows, columns) for step in steps])
-    if len(steps) == 1:
-        return np.repeat(fine, len(values), axis=0)
-    when = np.clip(np.arange(len(values)), steps[0], steps[-1])
-    right = np.clip(np.searchsorted(steps, when), 1, len(steps) - 1)
-    share = (when - steps[right - 1]) / (steps[right] - steps[right - 1])
-    share = share.reshape(-1, 1, 1, 1)
-    return fine[right - 1] * (1 - share) + fine[right] * share
+    fine = _bilinear(values[steps], row, column, rows, columns)
+    return np.tensordot(_linear_weights(np.arange(len(values)), steps), fine, axes=1)
+
+
+def _linear_weights(at: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Weights (at, seen) of linear interpolation from ``seen``, increasing; constant beyond."""
+    return np.stack([np.interp(at, seen, unit) for unit in np.eye(len(seen))], axis=1)
 
 
 def _bilinear(
     values: np.ndarray, row: np.ndarray, column: np.ndarray, rows: int, columns: int
 ) -> np.ndarray:
-    """Values (level, rows seen, columns seen) on every cell of the grid."""
-    # Over a pole the same row comes back at the opposite longitude.
-    half = np.interp(
-        (column + columns / 2) % columns,
-        np.concatenate([column - columns, column, column + columns]),
-        np.tile(np.arange(len(column)), 3),
-    )
-    if np.allclose(half, np.round(half)):
-        turned = values[..., np.round(half).astype(int)]
-    else:
-        turned = 0.5 * (
-            values[..., np.floor(half).astype(int)] + values[..., np.ceil(half).astype(int)]
-        )
-    # Row -1/2 is the pole: the row at r comes back at -1 - r.
-    values = np.concatenate([turned[:, :1], values, turned[:, -1:]], axis=1)
-    row = np.concatenate([[-1 - row[0]], row, [2 * rows - 1 - row[-1]]])
-    values = np.concatenate([values[..., -1:], values, values[..., :1]], axis=2)
-    column = np.concatenate([[column[-1] - columns], column, [column[0] + columns]])
-    if row[1] == row[0]:
-        row, values = row[1:], values[:, 1:]
-    if row[-1] == row[-2]:
-        row, values = row[:-1], values[:, :-1]
-    interpolator = RegularGridInterpolator((row, column), np.moveaxis(values, 0, -1))
-    mesh = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
-    return np.moveaxis(interpolator(np.stack(mesh, axis=-1)), -1, 0)
+    """Values (..., rows seen, columns seen) on every cell of the grid."""
+    ring = np.concatenate([column[-1:] - columns, column, column[:1] + columns])
+    across = _linear_weights(np.arange(columns), ring)
+    values = np.concatenate([values[..., -1:], values, values[..., :1]], axis=-1) @ across.T
+    # Row -1/2 is the pole, over which the row at r comes back at -1 - r, half a turn away.
+    beyond = np.roll(values[..., [0, -1], :], columns // 2, axis=-1)
+    values = np.concatenate([beyond[..., :1, :], values, beyond[..., 1:, :]], axis=-2)
+    row = np.concatenate([-1 - row[:1], row, 2 * rows - 1 - row[-1:]])
+    return _linear_weights(np.arange(rows), row) @ values
+
+
+def fit_first_guess(
+    windows: Tensor, climates: np.ndarray, backgrounds: list[Observation] | None
+) -> FirstGuess:
+    """Fit the first guess over validation ``windows`` (n, step, level, latitude, longitude).
+
+    ``climates``, of the same shape, are the climatology at the windows' times, both in normalised
+    units. ``backgrounds`` are the windows degraded as the case is, or None where there is no
+    background and the first guess is the climatology.
+    """
+    departure = windows.numpy().astype(np.float64) - climates
+    if backgrounds is None:
+        return FirstGuess(np.zeros(departure.shape[1:3]), departure)
+    shape = departure.shape[-2:]
+    guess = np.stack([interpolate_background(b, *shape) for b in backgrounds]) - climates
+    power = (guess**2).mean((0, 3, 4))
+    amplitude = (departure * guess).mean((0, 3, 4)) / np.maximum(power, 1e-12)
+    return FirstGuess(amplitude, departure - amplitude[..., None, None] * guess)
 
 
 def interpolate(
     observations: Observations,
+    first: FirstGuess,
+    *,
     windows: Tensor,
+    climate: np.ndarray,
     latitude: np.ndarray,
     longitude: np.ndarray,
-    errors: np.ndarray,
 ) -> np.ndarray:
     """Interpolation of all streams (step, level, latitude, longitude), normalised units.
 
-    ``windows`` (n, step, level, latitude, longitude) are normalised windows of the validation
-    period, ``errors`` of the same shape those of the first guess in them
-    (:func:`first_guess_errors`); cells at ``latitude``, ``longitude`` in degrees.
+    ``first`` was fitted on ``windows`` (n, step, level, latitude, longitude); ``climate`` is the
+    climatology (step, level, latitude, longitude) of the case, in normalised units; cells lie at
+    ``latitude``, ``longitude`` in degrees.
     """
-    shape = windows.shape[1:]
     streams = {stream.name: stream for stream in observations}
+    analysis = climate.astype(np.float64)
     if "background" in streams:
-        analysis = interpolate_background(streams["background"], *shape[-2:])
-    else:
-        analysis = np.zeros(shape)
+        background = interpolate_background(streams["background"], *climate.shape[-2:])
+        analysis = analysis + first.amplitude[..., None, None] * (background - climate)
     if "imagery" in streams:
-        analysis = analysis + _imagery_increment(streams["imagery"], analysis, windows, errors)
+        analysis = analysis + _imagery_increment(
+            streams["imagery"], analysis, windows, first.errors
+        )
     if "stations" in streams:
         analysis = analysis + _station_increment(
-            streams["stations"], analysis, errors, latitude, longitude
+            streams["stations"], analysis, first.errors, latitude, longitude
         )
     return analysis.astype(np.float32)
 
 
-def first_guess_errors(windows: Tensor, backgrounds: list[Observation] | None) -> np.ndarray:
-    """Errors (n, step, level, latitude, longitude) of the first guess in ``windows``.
-
-    ``backgrounds`` are the windows degraded as the case is, or None where there is no
-    background and the first guess is the climatology.
-    """
-    truth = windows.numpy().astype(np.float64)
-    if backgrounds is None:
-        return truth
-    guesses = [interpolate_background(b, *truth.shape[-2:]) for b in backgrounds]
-    return truth - np.stack(guesses)
-
-
-def _regression(errors: np.ndarray, surface: np.ndarray, noise: float) -> np.ndarray:
-    """Regression coefficients (level,) of errors on what an observation sees of them."""
-    return (errors * surface[:, :, None]).mean((0, 1, 3, 4)) / ((surface**2).mean() + noise)
+def _regression(errors: np.ndarray, seen: np.ndarray, noise: float) -> np.ndarray:
+    """Regression coefficients (step, level) of errors on what an observation sees of them."""
+    together = (errors * seen[:, :, None]).mean((0, 3, 4))
+    power = (seen**2).mean((0, 2, 3)) + noise
+    return together / np.maximum(power, 1e-12)[:, None]
 
 
 def _imagery_increment(
     stream: Observation, guess: np.ndarray, windows: Tensor, errors: np.ndarray
 ) -> np.ndarray:
+    if not len(stream):
+        return np.zeros_like(guess)
+    guesses = windows - torch.from_numpy(errors).float()
     with torch.no_grad():
-        seen = stream.operator(windows) - stream.operator(
-            windows - torch.from_numpy(errors).float()
-        )
+        # One window at a time: a network over all of them needs much memory.
+        pairs = zip(windows.split(1), guesses.split(1), strict=True)
+        seen = torch.cat([stream.operator(w) - stream.operator(g) for w, g in pairs])
         state = torch.from_numpy(guess).float()[None]
-        noise = float(stream.variance(state).mean()) if len(stream) else 1.0
+        noise = float(stream.variance(state).mean())
         predicted = stream.operator(state)[0].numpy()
     gain = _regression(errors, seen.numpy(), noise)
     innovation = np.nan_to_num(stream.full.numpy() - predicted)
-    return gain[None, :, None, None] * innovation[:, None]
+    return gain[..., None, None] * innovation[:, None]
 
 
 def _station_increment(
@@ -147,27 +162,40 @@ def _station_increment(
     operator = stream.operator
     if not isinstance(operator, StationOperator):
         raise SlamsError("the stream named stations was not made by observation.stations")
+    increment = np.zeros_like(guess)
+    if not len(stream):
+        return increment
     surface = np.einsum("ntlyx,l->ntyx", errors[:, :, operator.levels], operator.slope.numpy())
     gain = _regression(errors, surface, 0.0)
     with torch.no_grad():
-        predicted = operator(torch.from_numpy(guess).float()[None])[0].numpy()
-    innovation = stream.full.numpy() - predicted
-    noise = (
-        float(stream.variance(torch.from_numpy(guess).float()[None]).mean()) if len(stream) else 0
-    )
-    damping = noise / max(float((surface**2).mean()), 1e-12)
-    weights = _barnes_weights(operator, latitude, longitude)
-    increment = np.zeros_like(guess)
+        state = torch.from_numpy(guess).float()[None]
+        innovation = stream.full.numpy() - operator(state)[0].numpy()
+        noise = float(stream.variance(state).mean())
+    damping = noise / np.maximum((surface**2).mean((0, 2, 3)), 1e-12)
+    weights = _barnes_weights(operator, latitude, longitude, _reach_km(surface, latitude))
     for step in range(len(guess)):
         seen = np.isfinite(innovation[step])
         near = weights[:, seen]
-        spread = near @ innovation[step, seen] / (near.sum(1) + damping)
-        increment[step] = gain[:, None, None] * spread.reshape(len(latitude), len(longitude))
+        spread = near @ innovation[step, seen] / (near.sum(1) + damping[step])
+        increment[step] = gain[step, :, None, None] * spread.reshape(len(latitude), -1)
     return increment
 
 
+def _reach_km(surface: np.ndarray, latitude: np.ndarray) -> float:
+    """Length of a station's Gaussian weights, from the errors it sees (..., latitude, longitude).
+
+    The errors' own length is that of a Gaussian with their correlation from one row to the next.
+    """
+    north, south = surface[..., :-1, :], surface[..., 1:, :]
+    power = np.sqrt((north**2).mean() * (south**2).mean())
+    correlation = (north * south).mean() / max(power, 1e-12)
+    apart = EARTH_RADIUS_KM * np.deg2rad(abs(latitude[1] - latitude[0]))
+    length = apart / np.sqrt(-2 * np.log(np.clip(correlation, 0.01, 0.9999)))
+    return float(np.clip(REACH * length, *REACH_KM))
+
+
 def _barnes_weights(
-    operator: StationOperator, latitude: np.ndarray, longitude: np.ndarray
+    operator: StationOperator, latitude: np.ndarray, longitude: np.ndarray, reach_km: float
 ) -> np.ndarray:
     """Weights (cell, station) by great-circle distance.
 
@@ -182,4 +210,4 @@ def _barnes_weights(
     stations = (cells[indices] * weights[..., None]).sum(1)
     stations /= np.linalg.norm(stations, axis=1, keepdims=True)
     apart = EARTH_RADIUS_KM * np.arccos(np.clip(cells @ stations.T, -1, 1))
-    return np.exp(-0.5 * (apart / BARNES_LENGTH_KM) ** 2)
+    return np.exp(-0.5 * (apart / reach_km) ** 2)

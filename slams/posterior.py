@@ -28,7 +28,6 @@ Two guidances:
 
 import math
 from collections.abc import Callable
-from typing import cast
 
 import numpy as np
 import torch
@@ -237,16 +236,5 @@ def sample(
         times=observations.times,
     )
     with torch.no_grad():
-        fields = cast(np.ndarray, prior.decode(states).cpu().double().numpy())
-    statistics = prior.statistics
-    return xr.DataArray(
-        prior.normalisation.to_kelvin(fields, observations.times),
-        dims=("member", "time", "level", "latitude", "longitude"),
-        coords={
-            "member": np.arange(members),
-            "time": observations.times,
-            **{name: statistics[name].values for name in ("level", "latitude", "longitude")},
-        },
-        name="air_temperature",
-        attrs={"units": "K", "method": method, "steps": steps, "seed": seed},
-    )
+        ensemble = prior.to_kelvin(prior.decode(states), observations.times)
+    return ensemble.assign_attrs(method=method, steps=steps, seed=seed)

@@ -192,6 +192,21 @@ class Prior:
         """Normalised fields (batch, step, level, latitude, longitude) to states."""
         return fields if self.autoencoder is None else self.autoencoder.encode(fields)
 
+    def to_kelvin(self, fields: Tensor | np.ndarray, times: np.ndarray) -> xr.DataArray:
+        """Normalised fields ([member,] time, level, latitude, longitude) as temperatures in K."""
+        values = fields.cpu().numpy() if isinstance(fields, Tensor) else fields
+        dims = ("member", "time", "level", "latitude", "longitude")[-values.ndim :]
+        coords = {n: self.statistics[n].values for n in ("level", "latitude", "longitude")}
+        if "member" in dims:
+            coords["member"] = np.arange(len(values))
+        return xr.DataArray(
+            self.normalisation.to_kelvin(values.astype(np.float64), times),
+            dims=dims,
+            coords={"time": times, **coords},
+            name="air_temperature",
+            attrs={"units": "K"},
+        )
+
     def save(self, path: Path) -> None:
         """Write everything that :meth:`load` needs into one torch file of plain types."""
         statistics = {

@@ -5,6 +5,6 @@ Each stream has its module: :mod:`degraded` (a coarse, noisy or sparse backgroun
 """
 
 from slams.observation.base import Observation, Observations
-from slams.observation.degraded import BlockMean, EveryNth, Identity
+from slams.observation.degraded import BlockMean, EveryNth, Identity, degrade
 
-__all__ = ["BlockMean", "EveryNth", "Identity", "Observation", "Observations"]
+__all__ = ["BlockMean", "EveryNth", "Identity", "Observation", "Observations", "degrade"]
