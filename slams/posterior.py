@@ -26,6 +26,7 @@ Two guidances:
   gamma sigma^2.
 """
 
+import copy
 import math
 from collections.abc import Callable
 
@@ -199,6 +200,13 @@ def sample_states(
     return clean
 
 
+def _on_device(observations: Observations, device: torch.device) -> Observations:
+    """The observations on ``device``: a copy, for their operators may share a fitted network."""
+    if observations.value.device == device:
+        return observations
+    return copy.deepcopy(observations).to(device)
+
+
 def sample(
     prior: Prior,
     observations: Observation | Observations,
@@ -228,7 +236,7 @@ def sample(
         raise SlamsError(f"sampler.members: {members} must be at least 1")
     states = sample_states(
         prior,
-        observations.to(prior.device),
+        _on_device(observations, prior.device),
         members,
         guide=guidance(method, solver_iterations),
         levels=noise_levels(steps, sigma_min, sigma_max),

@@ -20,6 +20,7 @@ from slams.archives.netcdf import horizontal, opened
 from slams.errors import ArchiveError
 
 DATASET = "reanalysis-era5-pressure-levels"
+SURFACE_DATASET = "reanalysis-era5-single-levels"
 
 
 def open(
@@ -164,6 +165,42 @@ def fetch(
         dataset, asked, target, store, lambda part: _lacks(part, year, month, levels, hours)
     )
     return target
+
+
+def fetch_land_mask(
+    target: Path | str, *, spacing: float, client: cds.Client | None = None
+) -> Path:
+    """Fetch the land-sea mask into `target`, unless it is there whole; return its path.
+
+    spacing: degrees between the points. It is the same at all times; one is asked for.
+    Raises as `fetch` does.
+    """
+    target = Path(target)
+    if target.exists() and _not_a_mask(target) is None:
+        return target
+    asked = {
+        "product_type": ["reanalysis"],
+        "variable": ["land_sea_mask"],
+        "year": ["2000"],
+        "month": ["01"],
+        "day": ["01"],
+        "time": ["00:00"],
+        "grid": [f"{spacing:g}", f"{spacing:g}"],
+        "data_format": "netcdf",
+        "download_format": "unarchived",
+    }
+    store = cds.client() if client is None else client
+    cds.retrieve(SURFACE_DATASET, asked, target, store, _not_a_mask)
+    return target
+
+
+def _not_a_mask(path: Path) -> str | None:
+    """Why a file is no land-sea mask; None when it is one."""
+    try:
+        open_land_mask(path)
+    except ArchiveError as error:
+        return str(error)
+    return None
 
 
 def _lacks(

@@ -10,9 +10,14 @@ cycle) and z the elevation. Climate and weather have coefficients of their own, 
 follows them differently. Each station has a bias, shrunk towards zero by the days it was seen,
 and an error variance, shrunk towards that of all stations: together what the regression leaves
 unexplained and what one point says of a whole cell.
+
+A station stands at one place: what it reported from elsewhere, before it moved or after, is left
+out of the fit and of the analyses.
 """
 
+import logging
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,34 +31,73 @@ from slams.observation.base import Observation
 from slams.statistics import Normalisation, evaluate
 from slams.store import Store
 
+log = logging.getLogger(__name__)
+
+EARTH_RADIUS_KM = 6371.0
+MOVED_KM = 20.0  # a report from further away than this is not of the same place
 ROBUST_LIMIT = 4.0  # residuals beyond this many robust standard deviations are left out of a fit
 SHRINKAGE_DAYS = 30.0  # a station's own error variance weighs as much as all others' after these
 
 
 @dataclass(frozen=True)
 class _Sites:
-    """Stations on a grid: ids, interpolation weights, fixed predictors."""
+    """Stations on a grid: ids, places, interpolation weights, fixed predictors."""
 
     ids: np.ndarray
+    latitude: np.ndarray  # (station,) degrees
+    longitude: np.ndarray  # (station,) degrees
     indices: np.ndarray  # (station, 4) into the flattened cells
     weights: np.ndarray  # (station, 4)
     fixed: np.ndarray  # (station, 2) elevation in km, sin^2 latitude
 
     @classmethod
     def of(cls, table: pd.DataFrame, grid: Grid) -> "_Sites":
-        places = table.groupby("station_id", sort=True)[["latitude", "longitude", "elevation"]]
-        places = places.median()
-        latitude = places["latitude"].to_numpy()
-        indices, weights = bilinear(grid, latitude, places["longitude"].to_numpy())
-        fixed = np.stack(
-            [places["elevation"].to_numpy() / 1000, np.sin(np.deg2rad(latitude)) ** 2], axis=1
-        )
-        return cls(places.index.to_numpy(str), indices, weights, np.nan_to_num(fixed))
+        """Every station where it reported from most: at the report next to the median."""
+        table = table.reset_index(drop=True)
+        station = table["station_id"]
+        unknown = table[["latitude", "longitude", "elevation"]].isna().any(axis=1)
+        if unknown.any():
+            raise SlamsError(
+                f"archives.stations: station {station[unknown].iloc[0]} has no position or no "
+                "elevation; leave out such rows"
+            )
+        # Longitudes of one turn, so that a station on the date line or Greenwich has a median.
+        start = table.groupby(station)["longitude"].transform("first")
+        east = start + (table["longitude"] - start + 180) % 360 - 180
+        middle = table["latitude"].groupby(station).transform("median")
+        away = _apart_km(middle, east.groupby(station).transform("median"), table["latitude"], east)
+        places = table.loc[away.groupby(station, sort=True).idxmin()]
+        latitude, longitude = places["latitude"].to_numpy(), places["longitude"].to_numpy()
+        indices, weights = bilinear(grid, latitude, longitude)
+        elevation = places["elevation"].to_numpy() / 1000
+        fixed = np.stack([elevation, np.sin(np.deg2rad(latitude)) ** 2], axis=1)
+        ids = places["station_id"].to_numpy(str)
+        return cls(ids, latitude, longitude, indices, weights, fixed)
 
     def at(self, fields: np.ndarray) -> np.ndarray:
         """Fields (..., latitude, longitude) at the stations: (..., station)."""
         flat = fields.reshape(*fields.shape[:-2], -1)
         return (flat[..., self.indices] * self.weights).sum(-1)
+
+
+def _apart_km(
+    latitude: pd.Series, longitude: pd.Series, other_latitude: Any, other_longitude: Any
+) -> pd.Series:
+    """Great-circle distance of places in degrees (haversine)."""
+    south, north = np.deg2rad(latitude), np.deg2rad(other_latitude)
+    turn = np.deg2rad(other_longitude) - np.deg2rad(longitude)
+    square = np.sin((north - south) / 2) ** 2
+    square = square + np.cos(south) * np.cos(north) * np.sin(turn / 2) ** 2
+    return 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(square.clip(0, 1)))
+
+
+def _elsewhere(
+    table: pd.DataFrame, ids: np.ndarray, latitude: np.ndarray, longitude: np.ndarray
+) -> np.ndarray:
+    """Which rows of a table were not reported from their station's place; ``ids`` sorted."""
+    at = np.searchsorted(ids, table["station_id"].to_numpy(str))
+    apart = _apart_km(table["latitude"], table["longitude"], latitude[at], longitude[at])
+    return (apart > MOVED_KM).to_numpy()
 
 
 def hold_out(ids: np.ndarray, share: float, seed: int) -> np.ndarray:
@@ -89,6 +133,8 @@ def fit(
     sites = _Sites.of(table, grid)
     normalisation = Normalisation(statistics)
     used = slice(len(normalisation.levels) - levels_used, None)
+    moved = _elsewhere(table, sites.ids, sites.latitude, sites.longitude)
+    table = table[~moved]
     row_of_time = {t: i for i, t in reversed(list(enumerate(store.times)))}
     rows = table["time"].map(row_of_time)
     table = table[rows.notna().to_numpy()]
@@ -127,6 +173,8 @@ def fit(
             "error_variance": ("station", variance, {"units": "K2"}),
             "observations": ("station", count),
             "held_out": ("station", held),
+            "latitude": ("station", sites.latitude, {"units": "degrees_north"}),
+            "longitude": ("station", sites.longitude, {"units": "degrees_east"}),
             "indices": (("station", "corner"), sites.indices),
             "weights": (("station", "corner"), sites.weights),
             "fixed": (("station", "place"), sites.fixed),
@@ -147,6 +195,7 @@ def fit(
         "levels_used": levels_used,
         "residual_standard_deviation_K": float(np.std(remaining[good])),
         "left_out_as_gross": int((~good).sum()),
+        "left_out_as_moved": int(moved.sum()),
         "observations": len(table),
     }
     return result
@@ -227,11 +276,20 @@ def observe(
 ) -> Observation:
     """The observations of a window from the stations that may be assimilated.
 
-    ``table`` as in :func:`fit`; a station that was held out, or not fitted, does not enter.
+    ``table`` as in :func:`fit`; a station that was held out, was not fitted or has moved since
+    does not enter. Reports of a station at one time are averaged.
     """
     chosen = fitted.isel(station=np.flatnonzero(~fitted["held_out"].values))
+    ids = chosen["station"].values.astype(str)
+    table = table[table["time"].isin(pd.DatetimeIndex(times)) & table["station_id"].isin(ids)]
+    moved = _elsewhere(table, ids, chosen["latitude"].values, chosen["longitude"].values)
+    if moved.any():
+        log.info("%d observations of stations that have moved are left out", moved.sum())
+    wide = table[~moved].pivot_table(
+        index="time", columns="station_id", values="air_temperature", aggfunc="mean"
+    )
+    wide = wide.reindex(index=pd.DatetimeIndex(times), columns=ids)
+    value = np.array(wide, dtype=np.float32)
     operator = StationOperator(chosen, normalisation, times)
-    wide = table.pivot_table(index="time", columns="station_id", values="air_temperature")
-    wide = wide.reindex(index=pd.DatetimeIndex(times), columns=chosen["station"].values.astype(str))
     variance = torch.from_numpy(chosen["error_variance"].values).float()
-    return Observation(operator, wide.to_numpy(np.float32), variance, times, "stations")
+    return Observation(operator, value, variance, times, "stations")

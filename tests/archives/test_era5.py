@@ -275,6 +275,25 @@ def test_a_month_is_fetched_once_with_the_real_client(tmp_path, answer):
     assert [path.name for path in target.parent.iterdir()] == [target.name]
 
 
+def test_the_land_mask_is_fetched_once_with_the_real_client(tmp_path):
+    def content(inputs):
+        assert inputs["variable"] == ["land_sea_mask"] and inputs["grid"] == ["30", "30"]
+        path = tmp_path / "made.nc"
+        xr.Dataset(
+            {"lsm": (("latitude", "longitude"), np.full((7, 12), 0.25, np.float32))},
+            coords={"latitude": np.linspace(90, -90, 7), "longitude": np.arange(0, 360, 30.0)},
+        ).to_netcdf(path)
+        return path.read_bytes()
+
+    target = tmp_path / "raw" / "land_sea_mask.nc"
+    with stub.DataStore(content) as store:
+        for _ in range(2):
+            era5.fetch_land_mask(target, spacing=30.0, client=client(store))
+    assert len(store.inputs) == 1
+    assert (era5.open_land_mask(target) == 0.25).all()
+    assert not list(target.parent.glob("*.part"))
+
+
 def test_an_answer_that_lacks_days_never_gets_the_name(tmp_path, answer):
     def short(inputs):
         return answer({**inputs, "day": inputs["day"][:20]})

@@ -48,6 +48,24 @@ rule fetch_era5:
         "../scripts/fetch_era5.py"
 
 
+rule fetch_land_mask:
+    """The land-sea mask from the Climate Data Store; it draws the coastlines."""
+    output:
+        update(f"{RAW}/era5/land_sea_mask.nc"),
+    log:
+        f"{RESULTS}/logs/fetch_land_mask.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fetch_land_mask.tsv"
+    conda:
+        ENVIRONMENT
+    resources:
+        cds=1,
+    params:
+        spacing=config["grid"]["spacing"],
+    script:
+        "../scripts/fetch_land_mask.py"
+
+
 rule fetch_history:
     """The list of stations."""
     output:

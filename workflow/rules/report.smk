@@ -5,7 +5,7 @@ def land_mask():
     """The data's own land-sea mask, where there is one: it draws the coastlines."""
     if source("era5") == "planet":
         return [f"{RAW}/planet/era5"]
-    return [path for path in [f"{RAW}/era5/land_sea_mask.nc"] if Path(path).is_file()]
+    return [f"{RAW}/era5/land_sea_mask.nc"] if source("era5") == "cds" else []
 
 
 def middle_value(axis):
