@@ -84,7 +84,8 @@ def test_every_import_is_required(repository: Path, required: dict[str, str]) ->
     ]
     distributions = packages_distributions()
     missing = {}
-    own = {"slams", "conftest", "tests"}
+    tests = repository / "tests"
+    own = {"slams"} | {path.stem for path in tests.rglob("*") if path.is_dir() or path in files}
     for path in files:
         for name in _imported(path) - set(sys.stdlib_module_names) - own:
             owners = {_canonical(owner) for owner in distributions.get(name, [name])}
