@@ -102,7 +102,7 @@ def main() -> None:
                 for observations, mean, covariance in problems:
 
                     def denoise(x: Tensor, s: Tensor, o: Observations = observations) -> Tensor:
-                        return guide(world, o, x, s)
+                        return guide(world, o, x, s)[0]
 
                     states = sample(
                         denoise, (MEMBERS, *world.state_shape), ladder(steps), order, noise

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,12 @@ def _spread_out(starts: np.ndarray) -> np.ndarray:
     """At most VALIDATION_SAMPLES of the starts, evenly spread."""
     count = min(len(starts), VALIDATION_SAMPLES)
     return starts[np.linspace(0, len(starts) - 1, count).round().astype(int)]
+
+
+def _averaged(chosen: np.ndarray, measure: Callable[[np.ndarray, int], float]) -> float:
+    """The mean of ``measure(samples, number)`` over the ``chosen`` samples, few at a time."""
+    parts = np.array_split(chosen, max(len(chosen) // 32, 1))
+    return sum(len(part) * measure(part, n) for n, part in enumerate(parts)) / len(chosen)
 
 
 def write_model(
@@ -93,9 +99,12 @@ def train_autoencoder(
     chosen = _spread_out(np.arange(len(validation.fields)))
 
     def check(net: nn.Module) -> float:
-        x = torch.from_numpy(validation.batch(chosen, 1)[:, 0]).to(device)
-        drawn = noise(len(x), generator_of(seed, 0, "validation")).to(device)
-        return float(reconstruction_loss(net, x, weights, drawn))
+        def measure(part: np.ndarray, number: int) -> float:
+            x = torch.from_numpy(validation.batch(part, 1)[:, 0]).to(device)
+            drawn = noise(len(x), generator_of(seed, number, "validation")).to(device)
+            return float(reconstruction_loss(net, x, weights, drawn))
+
+        return _averaged(chosen, measure)
 
     _, curve, card = train(
         model,
@@ -181,12 +190,12 @@ def train_prior(
         return denoising_loss(net, x.to(device), season, generator)
 
     def check(net: nn.Module) -> float:
-        total = 0.0
-        for number, chosen in enumerate(np.array_split(checked, max(len(checked) // 32, 1))):
-            x, season = read(validation, chosen)
+        def measure(part: np.ndarray, number: int) -> float:
+            x, season = read(validation, part)
             generator = generator_of(seed, number, "validation")
-            total += len(chosen) * float(denoising_loss(net, x.to(device), season, generator))
-        return total / len(checked)
+            return float(denoising_loss(net, x.to(device), season, generator))
+
+        return _averaged(checked, measure)
 
     _, curve, card = train(
         model,
@@ -262,8 +271,11 @@ def train_imagery(
     chosen = _spread_out(np.arange(len(check_fields)))
 
     def check(net: nn.Module) -> float:
-        goal = torch.from_numpy(check_targets[chosen]).to(device)
-        return float(likelihood_loss(net, inputs(validation, check_fields[chosen]), goal))
+        def measure(part: np.ndarray, _: int) -> float:
+            goal = torch.from_numpy(check_targets[part]).to(device)
+            return float(likelihood_loss(net, inputs(validation, check_fields[part]), goal))
+
+        return _averaged(chosen, measure)
 
     _, curve, card = train(
         network,

@@ -20,7 +20,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -125,7 +125,7 @@ def train(
     if samples < 1:
         raise SlamsError("periods.train holds no window of the length that `window` asks for")
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "lock"), _Stop().watch() as stop:
+    with _alone_in(folder), _Stop().watch() as stop:
         run = _Run(model, settings, device, folder, fingerprint)
         run.resume()
         for step in _progress(run.done, settings.steps):
@@ -141,6 +141,23 @@ def train(
                 )
         run.save()
         return run.best_model(), pd.DataFrame(run.rows), run.card(seed)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Hold the folder of checkpoints; an orphan of a killed call may still train in it."""
+    lock = FileLock(folder / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.info("another process trains in %s; waiting for it", folder)
+        lock.acquire()
+    try:
+        for partial in folder.glob(".checkpoint.partial-*"):
+            partial.unlink()  # of a process that was killed while it wrote
+        yield
+    finally:
+        lock.release()
 
 
 def _progress(first: int, steps: int) -> Iterable[int]:

@@ -20,6 +20,15 @@ from slams.nets import (
 ROWS, COLUMNS = 6, 12
 
 
+def randomised(net):
+    """The net with every weight drawn at random: the zeros it starts with hide mistakes."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.copy_(0.2 * torch.randn(parameter.shape))
+    return net.eval()
+
+
 def on_sphere(rows, columns):
     """Smooth fields at cell centres (row, column) of any index, also beyond poles and date line.
 
@@ -75,6 +84,16 @@ def test_a_residual_block_begins_as_the_identity():
     torch.testing.assert_close(wider(x), F.conv2d(x, wider.skip.weight, wider.skip.bias))
 
 
+def test_the_embedding_scales_and_shifts_between_the_convolutions():
+    block = randomised(ResidualBlock(8, 8, 3))
+    x, embedding = torch.randn(2, 8, ROWS, COLUMNS), torch.randn(2, 3)
+    scale, shift = (embedding @ block.modulation.weight.T + block.modulation.bias).split(8, dim=1)
+    h = block.first[2](F.silu(F.group_norm(x, 4, block.first[0].weight, block.first[0].bias)))
+    h = F.group_norm(h, 4, block.norm.weight, block.norm.bias)
+    h = h * (1 + scale.view(2, 8, 1, 1)) + shift.view(2, 8, 1, 1)
+    torch.testing.assert_close(block(x, embedding), x + block.second[1](F.silu(h)))
+
+
 @pytest.mark.parametrize("channels", [1, 2, 6, 8, 20, 24, 32, 48, 50])
 def test_every_channel_count_has_a_group_norm(channels):
     assert channels % group_norm(channels).num_groups == 0
@@ -90,15 +109,6 @@ def test_the_embedding_tells_noise_levels_apart():
     apart = torch.cdist(found, found) + 1e9 * torch.eye(64)
     assert apart.min() > 1e-3
     assert FourierEmbedding(9)(levels).shape == (64, 9)
-
-
-def randomised(net):
-    """The net with every weight drawn at random: the zeros it starts with hide mistakes."""
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.copy_(0.2 * torch.randn(parameter.shape))
-    return net.eval()
 
 
 def test_the_unet_keeps_the_size_and_sees_input_and_scalar():

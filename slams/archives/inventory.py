@@ -36,7 +36,8 @@ def files(raw: Sequence[str | Path], year: int, pattern: str) -> list[Path]:
             found += [Path(name) for name in json.loads(path.read_text())["files"]]
         else:
             found.append(path)
-    return sorted(set(found))
+    # A name that begins with a dot is what a killed job left half written.
+    return sorted({path for path in found if not path.name.startswith(".")})
 
 
 def take(
@@ -147,6 +148,11 @@ def check_levels(inventory: dict[str, Any], levels: Sequence[float], members: st
                 f"{file['path']} holds an ensemble of {file['members']} members; set "
                 "archives.era5.members: stack to take each as a field of its own"
             )
+
+
+def hashes(inventory: dict[str, Any]) -> str:
+    """The files of an inventory as `provenance.attributes` names inputs, without reading them."""
+    return json.dumps({file["path"]: file["sha256"][:16] for file in inventory["files"]})
 
 
 def write(content: dict[str, Any], target: Path | str) -> None:

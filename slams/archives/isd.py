@@ -79,7 +79,7 @@ def read_history(path: Path | str) -> pd.DataFrame:
     position, without any identifier, and bogus entries are left out and counted by reason in
     `.attrs["rejected"]`; of entries with the same identifier the one that ends last is taken.
 
-    Raises ArchiveError when the file is not such a list.
+    Raises ArchiveError when the file is not such a list, or holds no station to use.
     """
     path = Path(path)
     try:
@@ -116,6 +116,11 @@ def read_history(path: Path | str) -> pd.DataFrame:
     kept = table[reason == ""].reset_index(drop=True)
     names, counts = np.unique(reason[reason != ""], return_counts=True)
     kept.attrs["rejected"] = dict(zip(names.tolist(), counts.tolist(), strict=True))
+    if kept.empty:
+        raise ArchiveError(
+            f"{path} lists no station with an identifier and a position; fetch it again, or mend "
+            "archives.stations.history."
+        )
     return kept
 
 
@@ -173,6 +178,18 @@ def ingest(
     kept = kept.loc[reasons.open, [*COLUMNS, "report_time"]]
     kept = kept.sort_values(["time", "station_id"], kind="stable", ignore_index=True)
     return kept, pd.concat(rejections, ignore_index=True)
+
+
+def require(table: pd.DataFrame, rejected: pd.DataFrame, year: int) -> None:
+    """Raise ArchiveError, with the reasons, where `ingest` kept no report of a year."""
+    if table.empty:
+        counts = rejected.groupby("reason")["rows"].sum().sort_values(ascending=False)
+        reasons = ", ".join(f"{reason} {rows}" for reason, rows in counts.items()) or "no rows"
+        raise ArchiveError(
+            f"archives.stations: no report of {year} can be used ({reasons}); add files of that "
+            "year, or mend archives.stations.history, tolerance_minutes or time.hours, or take "
+            "stations out of every arm's streams"
+        )
 
 
 def fetch_history(target: Path | str, url: str = HISTORY_ADDRESS) -> Path:

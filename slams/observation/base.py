@@ -41,7 +41,8 @@ class Observation:
     ) -> None:
         self.operator, self.times, self.name = operator, np.asarray(times), name
         # A copy: refused values are made missing later, in place.
-        full = torch.as_tensor(value, dtype=torch.float32).clone()
+        full = torch.as_tensor(value, dtype=torch.float32)
+        full = full.clone(memory_format=torch.contiguous_format)
         if torch.isinf(full).any():
             raise SlamsError(f"stream {name}: an observation is infinite; missing values are NaN")
         self.full = full
@@ -181,11 +182,17 @@ def refuse_gross(observation: Observation, fields: Tensor, limit: float) -> tupl
     ``fields`` (n, step, level, latitude, longitude) are normalised windows of another period:
     the mean and variance of H over them, plus R, say what is to be expected. The variance of a
     single value is drawn towards the stream's, since ``fields`` are few. Returns the
-    observations left and the number refused.
+    observations left and the number refused. Raises SlamsError where there are fewer than two
+    fields, which let nothing be expected.
     """
+    if len(fields) < 2:
+        raise SlamsError(
+            f"stream {observation.name}: {len(fields)} windows do not say how far the climate "
+            "varies; widen periods.validation"
+        )
     with torch.no_grad():
         predicted = torch.cat([observation.predict(field[None]) for field in fields])
-        error = observation.variance(fields[:1]).mean(0)
+        error = torch.cat([observation.variance(field[None]) for field in fields]).mean(0)
     pooled = predicted.var(0).mean()
     climate = (len(fields) * predicted.var(0) + 8 * pooled) / (len(fields) + 8)
     far = (observation.value - predicted.mean(0)).abs() > limit * (climate + error).sqrt()

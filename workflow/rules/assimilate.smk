@@ -1,43 +1,6 @@
 """One cell: an arm at an axis value, all its cases in one job; then its scores."""
 
 
-def arm_of(wildcards):
-    """The arm's section of the configuration; a cell that is none says what there is."""
-    if wildcards.arm not in ARMS:
-        raise WorkflowError(
-            f"no arm is called {wildcards.arm}; arms: {', '.join(ARMS)}"
-        )
-    cell = (wildcards.arm, wildcards.axis, wildcards.value)
-    if cell not in CELLS:
-        known = ", ".join(
-            f"{axis}-{value}" for arm, axis, value in CELLS if arm == cell[0]
-        )
-        raise WorkflowError(
-            f"arm {cell[0]} has no cell {cell[1]}-{cell[2]}; its cells: {known}. "
-            "An axis takes more values in the key axes."
-        )
-    return ARMS[wildcards.arm]
-
-
-def axis_settings(wildcards):
-    """What an axis holds fixed; its values are not in it, so that a new one changes no cell."""
-    section = config["axes"].get(wildcards.axis, {})
-    return {key: value for key, value in section.items() if key != "values"}
-
-
-def stream_inputs(wildcards):
-    """What an arm needs beside its prior and the stores."""
-    streams = arm_of(wildcards)["streams"]
-    files = {"prior": prior_file(arm_of(wildcards)["space"])}
-    if "stations" in streams:
-        files["station_fit"] = f"{RESULTS}/operators/stations.nc"
-        files["stations"] = station_tables("test")
-    if "imagery" in streams:
-        files["imagery_model"] = f"{RESULTS}/operators/imagery.pt"
-        files["imagery"] = regridded("imagery", "test")
-    return files
-
-
 rule assimilate_cell:
     """The ensembles of all cases of a cell, with the classical analyses beside them."""
     input:

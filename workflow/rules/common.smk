@@ -1,19 +1,27 @@
 """What the rules share: checked configuration, names of files, hashes of code."""
 
-import re
+import os
 import sys
 from pathlib import Path
-
-from snakemake.exceptions import WorkflowError
 
 from slams import experiment, locks, provenance
 from slams.config import check
 from slams.errors import SlamsError
 
+
+def stop(message):
+    """End the call with a message for a person, and no traceback around it."""
+    sys.exit(f"error: {message}")
+
+
 try:
     check(config, Path(workflow.basedir) / "config" / "schema.yaml")
 except SlamsError as error:
-    raise WorkflowError(str(error)) from None
+    stop(error)
+
+# Threads that wait must not spin: on shared cores that makes training several times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 if workflow.is_main_process and not workflow.dryrun:
     locks.clear_stale(Path(".snakemake"))
@@ -118,5 +126,8 @@ def wanted_times(*splits):
 
 def report_failures(results):
     """Say, last of all, what each failed job said: its message is the one to read."""
-    for message in locks.failures(Path(results) / "logs"):
-        print(message, file=sys.stderr)
+    messages = locks.failures(Path(results) / "logs") or [
+        "A job ended without a message of its own: it was killed, or ran out of memory. The same "
+        "command goes on from here; a training from its last checkpoint."
+    ]
+    print("", *messages, "", sep="\n", file=sys.stderr)

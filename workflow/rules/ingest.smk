@@ -1,55 +1,7 @@
-"""Raw files checked and listed, then brought to common cells and tidy tables."""
+"""Raw files checked and listed, then brought to common cells and tidy tables.
 
-
-def raw_era5(wildcards):
-    """The raw ERA5 files of a year, or the folder or files that hold them."""
-    if source("era5") == "local":
-        return [
-            str(p) for p in experiment.expand_paths(config, "era5", int(wildcards.year))
-        ]
-    if source("era5") == "planet":
-        return [f"{RAW}/planet/era5"]
-    months = sorted(
-        {t.month for t in wanted_times(*SPLITS) if t.year == int(wildcards.year)}
-    )
-    return [
-        f"{RAW}/era5/{wildcards.year}/era5_t_{wildcards.year}-{m:02d}.nc"
-        for m in months
-    ]
-
-
-def raw_stations(wildcards):
-    """The raw station files of a year, or the folder or manifest that lists them."""
-    if source("stations") == "local":
-        return [
-            str(p)
-            for p in experiment.expand_paths(config, "stations", int(wildcards.year))
-        ]
-    if source("stations") == "planet":
-        return [f"{RAW}/planet/isd"]
-    return [
-        f"{RAW}/isd/{config['archives']['stations']['format']}-{wildcards.year}.json"
-    ]
-
-
-def history_list(wildcards):
-    """The list of stations."""
-    given = config["archives"]["stations"]["history"]
-    if given:
-        return [experiment.fill(given, config["samples"])]
-    return [] if source("stations") == "planet" else [f"{RAW}/isd/isd-history.csv"]
-
-
-def raw_imagery(wildcards):
-    """The raw images of a year, or the folder or manifest that lists them."""
-    if source("imagery") == "local":
-        return [
-            str(p)
-            for p in experiment.expand_paths(config, "imagery", int(wildcards.year))
-        ]
-    if source("imagery") == "planet":
-        return [f"{RAW}/planet/gridsat"]
-    return [f"{RAW}/gridsat/{wildcards.year}.json"]
+These rules go before all others, so that a broken file is told before any training begins.
+"""
 
 
 rule ingest_era5:
@@ -62,6 +14,7 @@ rule ingest_era5:
         f"{RESULTS}/logs/ingest_era5/{{year}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/ingest_era5/{{year}}.tsv"
+    priority: 10
     conda:
         ENVIRONMENT
     params:
@@ -85,6 +38,7 @@ rule ingest_imagery:
         f"{RESULTS}/logs/ingest_imagery/{{year}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/ingest_imagery/{{year}}.tsv"
+    priority: 10
     conda:
         ENVIRONMENT
     params:
@@ -108,12 +62,14 @@ rule ingest_stations:
         f"{RESULTS}/logs/ingest_stations/{{year}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/ingest_stations/{{year}}.tsv"
+    priority: 10
     conda:
         ENVIRONMENT
     params:
         code=code("ingest_stations"),
         hours=config["time"]["hours"],
         tolerance=config["archives"]["stations"]["tolerance_minutes"],
+        needed="stations" in streams_used(),
     script:
         "../scripts/ingest_stations.py"
 
@@ -128,6 +84,7 @@ rule regrid_era5:
         f"{RESULTS}/logs/regrid_era5/{{year}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/regrid_era5/{{year}}.tsv"
+    priority: 10
     conda:
         ENVIRONMENT
     params:
@@ -151,6 +108,7 @@ rule regrid_imagery:
         f"{RESULTS}/logs/regrid_imagery/{{year}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/regrid_imagery/{{year}}.tsv"
+    priority: 10
     conda:
         ENVIRONMENT
     params:

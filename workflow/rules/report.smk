@@ -1,76 +1,6 @@
 """Figures and the report."""
 
 
-def land_mask():
-    """The data's own land-sea mask, where there is one: it draws the coastlines."""
-    if source("era5") == "planet":
-        return [f"{RAW}/planet/era5"]
-    return [f"{RAW}/era5/land_sea_mask.nc"] if source("era5") == "cds" else []
-
-
-def middle_value(axis):
-    """The value of an axis whose cells are shown in profiles and maps."""
-    values = config["axes"][axis]["values"]
-    return experiment.value_text(values[len(values) // 2])
-
-
-def shown_cell(arm):
-    """The cell of an arm that is drawn on maps."""
-    own = [(axis, value) for name, axis, value in CELLS if name == arm]
-    wanted = ("coarse", middle_value("coarse"))
-    return wanted if wanted in own else own[0]
-
-
-def profile_axes():
-    """The axes that have a value to show."""
-    return [axis for axis in experiment.AXES if config["axes"][axis]["values"]]
-
-
-def figures():
-    """Every figure of this experiment: stem, and what its caption begins with."""
-    stems = {f"ablation-{score}": "" for score in ("crps", "rmse", "spread_skill")}
-    for axis in profile_axes():
-        stems[f"profiles-{axis}"] = f"Cells {axis} {middle_value(axis)}."
-    for arm in ARMS:
-        axis, value = shown_cell(arm)
-        stems[f"maps-{arm}"] = f"Arm {arm}" + (
-            "." if axis == "none" else f", {axis} {value}."
-        )
-    stems |= {"losses": "", "climate": ""}
-    return stems | ({"stations": ""} if years("stations") else {})
-
-
-def captions():
-    """The text below every figure of the report, by stem."""
-    texts = {}
-    for stem, lead in figures().items():
-        kind = stem if stem.startswith("ablation") else stem.split("-")[0]
-        text = Path(workflow.basedir) / "workflow" / "report" / f"{kind}.rst"
-        texts[stem] = f"{lead} {text.read_text()}".strip()
-    return texts
-
-
-def loss_curves():
-    """The loss curve of every network that is trained."""
-    spaces = sorted({arm["space"] for arm in config["arms"]})
-    curves = [f"{RESULTS}/models/prior-{space}.csv" for space in spaces]
-    curves += [f"{RESULTS}/models/autoencoder.csv"] if "latent" in spaces else []
-    curves += (
-        [f"{RESULTS}/operators/imagery.csv"] if "imagery" in streams_used() else []
-    )
-    return curves
-
-
-def figure_pair(stem, caption, category):
-    """A figure as PNG, shown in Snakemake's report, and as PDF."""
-    shown = report(
-        f"{RESULTS}/figures/{stem}.png",
-        caption=f"../report/{caption}.rst",
-        category=category,
-    )
-    return [shown, f"{RESULTS}/figures/{stem}.pdf"]
-
-
 wildcard_constraints:
     score="crps|rmse|spread_skill",
 
@@ -80,7 +10,7 @@ rule draw_ablation:
     input:
         scores=f"{RESULTS}/scores.parquet",
     output:
-        figure_pair("ablation-{score}", "ablation-{score}", "Ablation"),
+        figure_pair("ablation-{score}", "ablation", "Ablation"),
     log:
         f"{RESULTS}/logs/draw_ablation/{{score}}.log",
     benchmark:
@@ -208,6 +138,7 @@ rule write_report:
             for archive in ("era5", "imagery")
             for year in years(archive)
         ],
+        template=os.path.relpath(provenance.PACKAGE / "report_template.html"),
     output:
         page=report(
             f"{RESULTS}/report.html", caption="../report/scores.rst", category="Report"

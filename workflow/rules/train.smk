@@ -4,18 +4,6 @@ Checkpoints lie beside the models and are no outputs: a killed training goes on 
 """
 
 
-def prior_stores(wildcards):
-    """The stores that a prior learns from."""
-    files = {}
-    for split in ("train", "validation"):
-        files |= {
-            f"{split}_{k}": v for k, v in arrays(store(split, wildcards.space)).items()
-        }
-    if wildcards.space == "latent":
-        files["autoencoder"] = f"{RESULTS}/models/autoencoder.pt"
-    return files
-
-
 rule train_autoencoder:
     """Fields to latents and back."""
     input:
@@ -111,6 +99,7 @@ rule fit_stations:
         f"{RESULTS}/logs/fit_stations.log",
     benchmark:
         f"{RESULTS}/benchmarks/fit_stations.tsv"
+    priority: 10
     conda:
         ENVIRONMENT
     params:

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from slams.archives import era5, inventory
 from slams.job import job
+from slams.provenance import attributes
 
 with job(snakemake.log[0]):
     year = int(snakemake.wildcards.year)
@@ -16,4 +17,6 @@ with job(snakemake.log[0]):
         complete=True,
     )
     inventory.check_levels(found, snakemake.params.levels, snakemake.params.members)
-    inventory.write(found, snakemake.output[0])
+    facts = attributes(snakemake.config, snakemake.config["seed"], [])
+    facts["inputs"] = inventory.hashes(found)
+    inventory.write(found | facts, snakemake.output[0])

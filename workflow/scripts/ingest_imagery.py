@@ -4,6 +4,7 @@ from datetime import datetime
 
 from slams.archives import gridsat, inventory
 from slams.job import job
+from slams.provenance import attributes
 
 with job(snakemake.log[0]):
     year = int(snakemake.wildcards.year)
@@ -15,4 +16,6 @@ with job(snakemake.log[0]):
         wanted=[datetime.fromisoformat(time) for time in snakemake.params.times],
         complete=False,
     )
-    inventory.write(found, snakemake.output[0])
+    facts = attributes(snakemake.config, snakemake.config["seed"], [])
+    facts["inputs"] = inventory.hashes(found)
+    inventory.write(found | facts, snakemake.output[0])

@@ -1,0 +1,214 @@
+"""Inventories: which files are listed, what they must hold, and their way to common cells."""
+
+import json
+from datetime import datetime, timedelta
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from slams import grid
+from slams.archives import inventory
+from slams.errors import ArchiveError
+
+GRID = grid.Grid(45.0)
+START = datetime(2001, 1, 30)
+
+
+def days(count, start=START):
+    return [start + timedelta(days=day) for day in range(count)]
+
+
+def touch(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    return path
+
+
+def inspector(held):
+    """An inspect that knows what each file holds: {path: times}."""
+
+    def inspect(path):
+        times = [time.isoformat() for time in held[str(path)]]
+        return {"path": str(path), "times": times, "levels": [500.0, 850.0], "members": 1}
+
+    return inspect
+
+
+def taken(held, wanted, complete=True, year=2001):
+    return inventory.take(
+        list(held),
+        inspector(held),
+        archive="era5",
+        year=year,
+        wanted=wanted,
+        complete=complete,
+    )
+
+
+# Which files
+
+
+def test_a_folder_is_searched_in_the_providers_layouts(tmp_path):
+    one = touch(tmp_path / "2001/era5_t_2001-02.nc")
+    two = touch(tmp_path / "2001/era5_t_2001-01.nc")
+    touch(tmp_path / "2002/era5_t_2002-01.nc")
+    touch(tmp_path / "2001/other.nc")
+    touch(tmp_path / "2001/.era5_t_2001-03.partial-1.nc")
+    assert inventory.files([tmp_path], 2001, "era5_t_*.nc") == [two, one]
+    lite = touch(tmp_path / "isd-lite/2001/a.gz")
+    full = touch(tmp_path / "global-hourly/2001/a.csv")
+    touch(tmp_path / "isd-lite/2001/.b.partial-0123abcd.gz")
+    touch(tmp_path / "isd-lite/2002/a.gz")
+    assert inventory.files([tmp_path], 2001, "*.*z") == [lite]
+    assert {lite, full} <= set(inventory.files([tmp_path], 2001, "*"))
+    assert inventory.files([tmp_path], 1999, "*") == []
+
+
+def test_a_manifest_and_files_are_taken_as_they_are(tmp_path):
+    manifest = tmp_path / "2001.json"
+    inventory.write({"files": ["/data/b.gz", "/data/a.gz"]}, manifest)
+    found = inventory.files([manifest, str(tmp_path / "c.csv")], 2001, "*.nc")
+    assert sorted(map(str, found)) == sorted(["/data/a.gz", "/data/b.gz", str(tmp_path / "c.csv")])
+    assert found == sorted(found)
+
+
+def test_a_file_named_twice_is_listed_once(tmp_path):
+    path = touch(tmp_path / "era5/2001/era5_t_2001-01.nc")
+    inputs = [tmp_path, tmp_path / "era5", path]
+    assert inventory.files(inputs, 2001, "era5_t_*.nc") == [path]
+
+
+# What they hold
+
+
+def test_a_whole_year_is_listed(tmp_path):
+    held = {"/a.nc": days(2), "/b.nc": days(9)[2:]}
+    # The file may hold more than is wanted; other years are not this inventory's.
+    wanted = [*days(5), datetime(2002, 1, 1)]
+    found = taken(held, wanted)
+    assert (found["archive"], found["year"], found["missing_times"]) == ("era5", 2001, [])
+    assert [file["path"] for file in found["files"]] == ["/a.nc", "/b.nc"]
+    inventory.write(found, tmp_path / "x/inventory.json")
+    assert json.loads((tmp_path / "x/inventory.json").read_text()) == found
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["inventory.json"]
+
+
+def test_missing_times_are_counted_and_shown():
+    held = {"/a.nc": days(1)}
+    with pytest.raises(ArchiveError) as error:
+        taken(held, days(3))
+    assert str(error.value) == (
+        "archives.era5: 2 of the 3 times that the periods ask of 2001 are in no raw file "
+        "(2001-01-31T00, 2001-02-01T00); add the files or change the periods"
+    )
+    with pytest.raises(ArchiveError, match=r"7 of the 8 .*2001-02-04T00 \.\.\.\);"):
+        taken(held, days(8))
+    # Another hour of the same day is another time.
+    with pytest.raises(ArchiveError, match=r"1 of the 1 .*2001-01-30T12\)"):
+        taken(held, [START + timedelta(hours=12)])
+
+
+def test_an_archive_with_gaps_lists_them():
+    found = taken({"/a.nc": days(1)}, days(3), complete=False)
+    assert found["missing_times"] == ["2001-01-31T00:00:00", "2001-02-01T00:00:00"]
+
+
+def test_no_file_at_all_names_the_key():
+    with pytest.raises(ArchiveError, match=r"archives\.era5: no raw file for 2001;.*\.paths"):
+        taken({}, days(3), complete=False)
+
+
+def test_a_time_in_two_files_names_both():
+    held = {"/a.nc": days(3), "/b.nc": days(3)[2:]}
+    with pytest.raises(ArchiveError, match=r"/a\.nc and /b\.nc both hold 2001-02-01T00; give one"):
+        taken(held, days(3))
+    # A time that nobody asks for does no harm.
+    assert taken(held, days(2))["missing_times"] == []
+
+
+def test_levels_and_members_must_be_those_asked_for():
+    content = {"files": [{"path": "a.nc", "levels": [500.0, 850.0], "members": 10}]}
+    inventory.check_levels(content, [850, 500], "stack")
+    with pytest.raises(ArchiveError, match=r"a\.nc lacks the levels 2\.5, 700 hPa .*key levels"):
+        inventory.check_levels(content, [700, 500, 2.5], "stack")
+    with pytest.raises(ArchiveError, match=r"a\.nc holds an ensemble of 10.*members: stack"):
+        inventory.check_levels(content, [500], "single")
+
+
+# To common cells
+
+
+def field(times, latitude, longitude, seed, members=None):
+    rng = np.random.default_rng(seed)
+    lead = {"time": np.array(times, "datetime64[ns]"), "level": [500.0, 850.0]}
+    if members:
+        lead = {"number": np.arange(members), **lead}
+    shape = [len(values) for values in lead.values()]
+    values = rng.normal(260, 9, (*shape, len(latitude), len(longitude))).astype(np.float32)
+    return xr.DataArray(
+        values,
+        dims=(*lead, "latitude", "longitude"),
+        coords={**lead, "latitude": latitude, "longitude": longitude},
+        name="air_temperature",
+        attrs={"units": "K"},
+    )
+
+
+@pytest.fixture
+def listed(tmp_path):
+    """A function that writes fields to files, and their inventory."""
+
+    def write(fields, year=2001):
+        paths = []
+        for number, one in enumerate(fields):
+            paths.append({"path": str(tmp_path / f"{number}.nc")})
+            one.to_netcdf(paths[-1]["path"])
+        inventory.write({"year": year, "files": paths}, tmp_path / "inventory.json")
+        return tmp_path / "inventory.json"
+
+    return write
+
+
+POLES, CELLS = np.linspace(90, -90, 13), np.arange(82.5, -90, -15)
+EAST = np.arange(0, 360, 15.0)
+
+
+def test_every_file_is_regridded_by_its_own_axes(listed):
+    fields = [
+        field(days(2), POLES, EAST, 0),
+        field(days(4)[2:], CELLS, EAST, 1),
+        field(days(6)[4:], CELLS, EAST - 180, 2),
+        field(days(8)[6:], POLES[::-1], EAST, 3),
+    ]
+    found = inventory.regrid(listed(fields), xr.open_dataarray, GRID, wanted=days(8))
+    direct = xr.concat([grid.regrid(one, GRID) for one in fields], dim="time")
+    assert found.dims == ("time", "level", "latitude", "longitude")
+    assert found.dtype == np.float32 and found.attrs == {"units": "K"}
+    xr.testing.assert_equal(found, direct)
+    assert np.array_equal(found["latitude"], GRID.latitude)
+
+
+def test_only_wanted_times_of_the_year_in_their_order(listed):
+    fields = [field(days(4)[2:], CELLS, EAST, 1), field(days(2), CELLS, EAST, 0)]
+    wanted = [*days(4)[1:], datetime(2002, 1, 30)]
+    found = inventory.regrid(listed(fields), xr.open_dataarray, GRID, wanted=wanted)
+    assert np.array_equal(found["time"], np.array(days(4)[1:], "datetime64[ns]"))
+    first = grid.regrid(fields[1][1:], GRID)
+    xr.testing.assert_equal(found[:1], first)
+
+
+def test_an_ensemble_and_missing_cells_come_through(listed):
+    one = field(days(2), CELLS, EAST, 0, members=3)
+    one[1, 0, 1, :3, :3] = np.nan  # the cell 90..45 north, 352.5..37.5 east
+    found = inventory.regrid(listed([one]), xr.open_dataarray, GRID, wanted=days(2))
+    assert found.dims == ("number", "time", "level", "latitude", "longitude")
+    xr.testing.assert_equal(found.transpose(*one.dims), grid.regrid(one, GRID))
+    assert int(np.isnan(found).sum()) == 1
+
+
+@pytest.mark.parametrize("wanted", [[], [datetime(2001, 7, 1)], [datetime(2002, 1, 30)]])
+def test_no_wanted_time_at_all_names_the_inventory(listed, wanted):
+    path = listed([field(days(2), CELLS, EAST, 0)])
+    with pytest.raises(ArchiveError, match=r"inventory\.json: none of its files .* ask of 2001"):
+        inventory.regrid(path, xr.open_dataarray, GRID, wanted=wanted)

@@ -1,0 +1,40 @@
+"""After an edit, the rules that depend on what was edited run again, and no others."""
+
+import pytest
+from working_copy import Copy
+
+REPORT = {"write_report"}
+SCORES = {"verify_cell", "merge_scores", "draw_ablation", "draw_profiles"} | REPORT
+CELLS = {"assimilate_cell", "draw_maps"} | SCORES
+NETWORKS = {"train_autoencoder", "encode_latents", "train_prior", "fit_imagery", "draw_losses"}
+FIGURES = {
+    f"draw_{name}" for name in ("ablation", "climate", "losses", "maps", "profiles", "stations")
+}
+
+
+@pytest.mark.parametrize(
+    ("module", "rules"),
+    [
+        ("slams/posterior.py", CELLS),
+        ("slams/figures/curves.py", FIGURES | REPORT),
+        ("slams/training.py", NETWORKS | CELLS),
+        ("slams/archives/isd.py", {"ingest_stations", "fit_stations", "draw_stations"} | CELLS),
+        ("slams/verification/scores.py", FIGURES | SCORES),
+        ("slams/report_template.html", REPORT),
+        ("slams/locks.py", set()),
+        ("workflow/scripts/merge_scores.py", SCORES - {"verify_cell"}),
+        ("workflow/report/maps.rst", REPORT),
+    ],
+)
+def test_an_edit_reruns_what_depends_on_it(finished: Copy, module: str, rules: set[str]) -> None:
+    finished.edit(module)
+    assert set(finished.plan("--resources", "gpu=1")) == rules
+
+
+def test_a_key_reruns_the_rules_that_take_it(finished: Copy) -> None:
+    plan = finished.plan(keys={"verification": {"bootstrap": 60}})
+    assert set(plan) == SCORES
+    plan = finished.plan(keys={"prior": {"pixel": {"training": {"steps": 21}}}})
+    assert plan["train_prior"] == plan["assimilate_cell"] == 1
+    assert not {"train_autoencoder", "fit_imagery", "build_store"} & set(plan)
+    assert finished.plan(keys={"report": {"notes": ["Another."]}}) == {"write_report": 1}

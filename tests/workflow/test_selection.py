@@ -1,0 +1,109 @@
+"""What a call sets out to do, told by dry runs: no more than was asked for."""
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+from working_copy import Copy
+
+STATIONS = {"ingest_stations", "fit_stations"}
+IMAGERY = {"ingest_imagery", "regrid_imagery", "fit_imagery"}
+FIELDS = {"make_planet", "ingest_era5", "regrid_era5", "fit_statistics", "build_store"}
+CELL = {"train_prior", "assimilate_cell", "verify_cell"}
+LATENT = {"train_autoencoder", "encode_latents"}
+
+
+def cell(arm: str, level: str, name: str = "demo") -> str:
+    return f"results/{name}/cells/{arm}/{level}/scores.parquet"
+
+
+@pytest.mark.parametrize(
+    ("arm", "level", "rules"),
+    [
+        ("pixel-background", "coarse-4", FIELDS | CELL),
+        ("latent-background", "noise-0.5", FIELDS | CELL | LATENT),
+        ("latent-stations", "sparse-2", FIELDS | CELL | LATENT | STATIONS),
+        ("latent-no-background", "none-0", FIELDS | CELL | LATENT | STATIONS | IMAGERY),
+    ],
+)
+def test_one_cell_takes_only_what_it_needs(
+    fresh: Copy, arm: str, level: str, rules: set[str]
+) -> None:
+    plan = fresh.plan(cell(arm, level), config="config/demo.yaml")
+    assert set(plan) == rules
+    assert all(plan[rule] == 1 for rule in CELL)
+
+
+def test_a_cell_that_is_none_is_told_with_those_there_are(fresh: Copy) -> None:
+    for target, message in [
+        (cell("pixel-both", "coarse-2", "tiny"), "no arm is called pixel-both; arms: latent-both"),
+        (cell("latent-both", "coarse-3", "tiny"), "has no cell coarse-3; its cells: coarse-2"),
+    ]:
+        call = fresh.snakemake(target)
+        assert call.status == 1
+        assert message in call.text.splitlines()[-1]
+        assert "Traceback" not in call.text
+
+
+def test_a_new_value_makes_only_its_cells(finished: Copy) -> None:
+    plan = finished.plan(
+        keys={"axes": {"coarse": {"values": [2, 4]}, "sparse": {"values": [2, 4]}}}
+    )
+    assert plan["assimilate_cell"] == plan["verify_cell"] == 2
+    drawn = {rule for rule in plan if rule.startswith("draw_")}
+    assert set(plan) - drawn == {"assimilate_cell", "verify_cell", "merge_scores", "write_report"}
+
+
+def test_a_new_arm_takes_the_networks_there_are(finished: Copy) -> None:
+    arms = [
+        {
+            "name": "latent-both",
+            "space": "latent",
+            "streams": ["background", "stations", "imagery"],
+        },
+        {"name": "latent-imagery", "space": "latent", "streams": ["imagery"]},
+    ]
+    plan = finished.plan(keys={"arms": arms})
+    assert plan["assimilate_cell"] == 1
+    assert not {"train_autoencoder", "train_prior", "fit_imagery"} & set(plan)
+
+
+def test_an_arm_without_background_needs_no_axis(fresh: Copy) -> None:
+    nothing = {axis: {"values": []} for axis in ("coarse", "noise", "sparse")}
+    arms = [{"name": "pixel-stations", "space": "pixel", "streams": ["stations"]}]
+    plan = fresh.plan(keys={"axes": nothing, "arms": arms})
+    assert plan["assimilate_cell"] == plan["draw_maps"] == 1
+    assert "draw_profiles" not in plan
+    # The middle value of coarse is shown on maps, where there is one.
+    assert fresh.plan(keys={"axes": {"coarse": {"values": []}}})["assimilate_cell"] == 3
+
+
+def test_the_paper_needs_no_key_to_be_planned(fresh: Copy) -> None:
+    began = time.monotonic()
+    plan = fresh.plan(config="config/config.yaml")
+    assert time.monotonic() - began < 60
+    years = 16 + 4 + 2
+    assert plan["fetch_era5"] == 12 * years
+    assert plan["ingest_stations"] == plan["regrid_imagery"] == years
+    assert plan["assimilate_cell"] == 5 * 13 + 1
+    assert (plan["train_autoencoder"], plan["train_prior"]) == (1, 2)
+
+
+@pytest.mark.parametrize("name", ["sample", "nature"])
+def test_the_sample_files_are_found_by_one_key(fresh: Copy, samples: Path, name: str) -> None:
+    keys = {"samples": str(samples)}
+    plan = fresh.plan(config=f"config/{name}.yaml", keys=keys)
+    assert plan["write_report"] == 1 and "make_planet" not in plan
+    absent = fresh.snakemake("--dry-run", config=f"config/{name}.yaml")
+    assert absent.status == 1
+    assert re.search(r"samples: folder .*shared/samples is not there; get", absent.text)
+    assert "Traceback" not in absent.text
+
+
+def test_rule_graph_and_lint(fresh: Copy) -> None:
+    graph = fresh.snakemake("--rulegraph")
+    assert graph.status == 0
+    assert re.search(r"digraph .*assimilate_cell.*}", graph.text, re.S)
+    lint = fresh.snakemake("--lint")
+    assert lint.status == 0, lint.text

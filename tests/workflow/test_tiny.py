@@ -1,0 +1,127 @@
+"""The whole chain at its smallest, from raw files to the report, and what it leaves behind."""
+
+import json
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from working_copy import TINY, Call, Copy
+
+from slams.config import load, merge
+from slams.provenance import config_hash
+
+PROVENANCE = {"config_hash", "code_version", "seed", "inputs"}
+CELLS = [
+    ("latent-both", "coarse", 2.0),
+    ("latent-both", "noise", 0.5),
+    ("latent-both", "sparse", 2.0),
+    ("pixel-no-background", "none", 0.0),
+]
+GPU_RULES = ("train_autoencoder", "train_prior", "fit_imagery", "assimilate_cell")
+
+
+@pytest.fixture
+def results(tiny: tuple[Copy, Call]) -> Path:
+    made, call = tiny
+    assert call.status == 0, call.text
+    return made / "results/tiny"
+
+
+def test_the_report_opens_offline(results: Path) -> None:
+    page = (results / "report.html").read_text()
+    fetched = re.findall(r"""(?:src|href|action|data)\s*=\s*["']([^"']+)""", page)
+    fetched += re.findall(r"""(?:url\(|@import)\s*["']?([^"')]+)""", page)
+    outside = [link for link in fetched if not link.startswith(("data:", "#"))]
+    assert fetched and not outside
+    figures = sorted(path.stem for path in (results / "figures").glob("*.png"))
+    assert page.count("data:image/png;base64,") == len(figures)
+    assert figures == [
+        *("ablation-crps", "ablation-rmse", "ablation-spread_skill", "climate", "losses"),
+        *("maps-latent-both", "maps-pixel-no-background"),
+        *("profiles-coarse", "profiles-noise", "profiles-sparse", "stations"),
+    ]
+    assert all((results / f"figures/{figure}.pdf").is_file() for figure in figures)
+
+
+def test_every_cell_method_and_score_is_in_the_table(results: Path) -> None:
+    scores = pd.read_parquet(results / "scores.parquet")
+    cells = scores[["arm", "axis", "axis_value"]].drop_duplicates()
+    assert sorted(map(tuple, cells.to_numpy().tolist())) == CELLS
+    bare, full = {"rmse", "bias", "crps"}, {"rmse", "bias", "crps", "spread", "spread_skill"}
+    for _, of_cell in scores.groupby(["arm", "axis", "axis_value"]):
+        assert {method: set(rows["score"]) for method, rows in of_cell.groupby("method")} == {
+            "analysis": full,
+            "climatology": full,
+            "interpolation": bare,
+        }
+        assert set(of_cell["level"]) == {"all", "500", "850"}
+    assert not scores.duplicated(["arm", "axis", "axis_value", "method", "score", "level"]).any()
+    assert np.isfinite(scores[["value", "lower", "upper"]]).all(axis=None)
+    assert (scores["cases"] == 2).all()
+
+
+def test_every_result_says_where_it_comes_from(results: Path, tiny: tuple[Copy, Call]) -> None:
+    copy, _ = tiny
+    merged = merge(load(copy / "config/config.yaml"), load(copy / TINY))
+    described = {
+        ".nc": lambda path: xr.open_dataset(path).attrs,
+        ".parquet": lambda path: pd.read_parquet(path).attrs,
+        ".json": lambda path: json.loads(path.read_text()),
+    }
+    found = [path for path in sorted(results.rglob("*")) if path.suffix in described]
+    assert len(found) == 25
+    for path in found:
+        facts = described[path.suffix](path)
+        assert set(facts) >= PROVENANCE, path
+        assert facts["config_hash"] == config_hash(merged), path
+        assert int(facts["seed"]) == merged["seed"], path
+        inputs = json.loads(facts["inputs"])
+        assert inputs and all(re.fullmatch("[0-9a-f]{16}", text) for text in inputs.values()), path
+        assert all((copy / name).is_file() for name in inputs), path
+
+
+def test_rejected_rows_are_counted(results: Path) -> None:
+    rejected = pd.read_csv(results / "stations/2001.rejected.csv")
+    assert (rejected["rows"] > 0).all()
+    page = (results / "report.html").read_text()
+    reasons = set(rejected["reason"])
+    assert {"missing temperature", "duplicate", "erroneous", "station not in history"} <= reasons
+    for reason, rows in rejected.groupby("reason")["rows"].sum().items():
+        assert re.search(rf">{reason}<.{{,40}}>{rows}<", page, re.S), reason
+
+
+def test_a_second_call_has_nothing_to_do(tiny: tuple[Copy, Call]) -> None:
+    made, _ = tiny
+    call = made.snakemake("--resources", "gpu=1")
+    assert call.status == 0
+    assert "Nothing to be done" in call.text
+
+
+def test_no_two_jobs_hold_the_gpu_at_once(results: Path) -> None:
+    spans = []
+    for path in (results / "benchmarks").rglob("*.tsv"):
+        if path.relative_to(results / "benchmarks").parts[0].removesuffix(".tsv") in GPU_RULES:
+            seconds = float(pd.read_csv(path, sep="\t")["s"].iloc[0])
+            spans.append((path.stat().st_mtime - seconds, path.stat().st_mtime))
+    assert len(spans) == 8
+    for (_, end), (begin, _) in pairwise(sorted(spans)):
+        assert end <= begin
+
+
+def test_every_job_on_a_device_says_which(results: Path) -> None:
+    logs = [path for rule in GPU_RULES for path in (results / "logs").glob(f"{rule}*")]
+    files = [f for path in logs for f in ([path] if path.is_file() else path.rglob("*.log"))]
+    assert len(files) == 8
+    for path in files:
+        assert re.search(r" device: (cpu|cuda), ", path.read_text()), path
+
+
+def test_snakemakes_own_report(tiny: tuple[Copy, Call], tmp_path: Path) -> None:
+    made, _ = tiny
+    call = made.snakemake("--report", str(tmp_path / "report.zip"))
+    assert call.status == 0, call.text
+    assert (tmp_path / "report.zip").stat().st_size > 100_000

@@ -1,0 +1,99 @@
+"""What the rules of each stage take, where it depends on the configuration."""
+
+
+def raw_era5(wildcards):
+    """The raw ERA5 files of a year, or the folder or files that hold them."""
+    if source("era5") == "local":
+        return [
+            str(p) for p in experiment.expand_paths(config, "era5", int(wildcards.year))
+        ]
+    if source("era5") == "planet":
+        return [f"{RAW}/planet/era5"]
+    months = sorted(
+        {t.month for t in wanted_times(*SPLITS) if t.year == int(wildcards.year)}
+    )
+    return [
+        f"{RAW}/era5/{wildcards.year}/era5_t_{wildcards.year}-{m:02d}.nc"
+        for m in months
+    ]
+
+
+def raw_stations(wildcards):
+    """The raw station files of a year, or the folder or manifest that lists them."""
+    if source("stations") == "local":
+        return [
+            str(p)
+            for p in experiment.expand_paths(config, "stations", int(wildcards.year))
+        ]
+    if source("stations") == "planet":
+        return [f"{RAW}/planet/isd"]
+    return [
+        f"{RAW}/isd/{config['archives']['stations']['format']}-{wildcards.year}.json"
+    ]
+
+
+def history_list(wildcards):
+    """The list of stations."""
+    given = config["archives"]["stations"]["history"]
+    if given:
+        return [experiment.fill(given, config["samples"])]
+    return [] if source("stations") == "planet" else [f"{RAW}/isd/isd-history.csv"]
+
+
+def raw_imagery(wildcards):
+    """The raw images of a year, or the folder or manifest that lists them."""
+    if source("imagery") == "local":
+        return [
+            str(p)
+            for p in experiment.expand_paths(config, "imagery", int(wildcards.year))
+        ]
+    if source("imagery") == "planet":
+        return [f"{RAW}/planet/gridsat"]
+    return [f"{RAW}/gridsat/{wildcards.year}.json"]
+
+
+def prior_stores(wildcards):
+    """The stores that a prior learns from."""
+    files = {}
+    for split in ("train", "validation"):
+        files |= {
+            f"{split}_{k}": v for k, v in arrays(store(split, wildcards.space)).items()
+        }
+    if wildcards.space == "latent":
+        files["autoencoder"] = f"{RESULTS}/models/autoencoder.pt"
+    return files
+
+
+def arm_of(wildcards):
+    """The arm's section of the configuration; a cell that is none says what there is."""
+    if wildcards.arm not in ARMS:
+        stop(f"no arm is called {wildcards.arm}; arms: {', '.join(ARMS)}")
+    cell = (wildcards.arm, wildcards.axis, wildcards.value)
+    if cell not in CELLS:
+        known = ", ".join(
+            f"{axis}-{value}" for arm, axis, value in CELLS if arm == cell[0]
+        )
+        stop(
+            f"arm {cell[0]} has no cell {cell[1]}-{cell[2]}; its cells: {known}. "
+            "An axis takes more values in the key axes."
+        )
+    return ARMS[wildcards.arm]
+
+
+def axis_settings(wildcards):
+    """What an axis holds fixed; its values are not in it, so that a new one changes no cell."""
+    section = config["axes"].get(wildcards.axis, {})
+    return {key: value for key, value in section.items() if key != "values"}
+
+
+def stream_inputs(wildcards):
+    """What an arm needs beside its prior and the stores."""
+    streams = arm_of(wildcards)["streams"]
+    files = {"prior": prior_file(arm_of(wildcards)["space"])}
+    if "stations" in streams:
+        files["station_fit"] = f"{RESULTS}/operators/stations.nc"
+        files["stations"] = station_tables("test")
+    if "imagery" in streams:
+        files["imagery_model"] = f"{RESULTS}/operators/imagery.pt"
+        files["imagery"] = regridded("imagery", "test")
+    return files
