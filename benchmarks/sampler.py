@@ -10,6 +10,7 @@ tests/test_posterior.py; the last line is the distance of 512 exact draws.
 import math
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +55,9 @@ def sample(denoise: Callable, shape: tuple, levels: Tensor, order: int, noise: b
     def draw() -> Tensor:
         return torch.randn(shape, generator=generator)
 
-    x, before, step = levels[0] * draw(), None, 0.0
+    x, before, step, start = levels[0] * draw(), None, 0.0, None
     for number, sigma in enumerate(levels):
-        clean = denoise(x, sigma)
+        clean, start = denoise(x, sigma, start)
         if number + 1 == len(levels):
             break
         following = levels[number + 1]
@@ -100,12 +101,12 @@ def main() -> None:
             for steps in (8, 16, 32):
                 texts = []
                 for observations, mean, covariance in problems:
-
-                    def denoise(x: Tensor, s: Tensor, o: Observations = observations) -> Tensor:
-                        return guide(world, o, x, s)[0]
-
                     states = sample(
-                        denoise, (MEMBERS, *world.state_shape), ladder(steps), order, noise
+                        partial(guide, world, observations),
+                        (MEMBERS, *world.state_shape),
+                        ladder(steps),
+                        order,
+                        noise,
                     )
                     states = states.flatten(1).double()
                     ratio = (torch.trace(torch.cov(states.T)) / torch.trace(covariance)).sqrt()
