@@ -118,8 +118,8 @@ def test_a_smooth_field_has_no_seam_at_the_poles_or_the_date_line(operator):
     widest = np.radians(7.5 * max(np.diff(column, append=column[0] + FINE.shape[1])))
     for field in cartesian(FINE):
         found = interpolate_background(background(single(field), operator), *FINE.shape)[0, 0]
-        # h^2 / 8 of a curvature of one, in each direction.
-        assert np.abs(found - field).max() < 2 * widest**2 / 8
+        # In each direction h^2 / 8 of a curvature of one, and h^2 / 24 lost in block means.
+        assert np.abs(found - field).max() < widest**2 / 3
 
 
 def test_between_the_steps_seen_time_is_linear():

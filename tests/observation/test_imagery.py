@@ -111,8 +111,8 @@ def test_every_cell_is_seen_by_itself_and_the_variance_is_bounded():
     (mean, log_variance), (mean2, log_variance2) = network(x), network(other)
     changed = (mean != mean2) | (log_variance != log_variance2)
     assert changed.nonzero().tolist() == [[0, 3, 5]]
-    assert VARIANCE_RANGE[0] <= float(log_variance.min()) <= float(log_variance.max())
-    assert float(log_variance.max()) <= VARIANCE_RANGE[1]
+    assert VARIANCE_RANGE[0] <= log_variance.min().item()
+    assert log_variance.max().item() <= VARIANCE_RANGE[1]
 
 
 def test_the_context_is_the_reference_the_latitude_and_the_season():

@@ -126,7 +126,7 @@ def test_what_is_predicted_for_another_year_is_as_good_as_stated(result, sites):
     assert standard.mean() == pytest.approx(1.0, abs=0.06)
 
 
-def test_few_days_leave_the_bias_near_zero_and_its_doubt_in_the_error(sites, world):
+def test_few_days_leave_the_bias_near_zero(sites, world):
     training, table, _ = world
     counts = {count: fitted(table, training, minimum_observations=count) for count in (1, 100)}
     assert counts[1].sizes["station"] == counts[100].sizes["station"] == STATIONS
@@ -153,7 +153,27 @@ def test_few_days_leave_the_bias_near_zero_and_its_doubt_in_the_error(sites, wor
     between = BIAS_SD**2
     expected = between / (between + typical / days_seen)
     assert trust == pytest.approx(expected, abs=0.12)
-    assert float(alone["error_variance"]) > typical * 0.8 + (1 - trust) * 0.5 * between
+
+
+def test_what_few_days_leave_unknown_is_in_the_stated_error(world, sites):
+    """Of stations seen three times, new reports err as the fit says, doubt of bias included."""
+    training, _, _ = world
+    even = sites.assign(error=1.0)
+    table = reports(exact(np.array(training.fields), TIMES, even), TIMES, even, seed=31)
+    poor = even["station_id"][::2]
+    table = table[~table["station_id"].isin(poor) | (table["time"] < TIMES[3])]
+    found = fitted(table, training, minimum_observations=1, held_out=0.0)
+    times = days("2003-05-01", 100)
+    fields = weather(100, seed=77)
+    observation = observe(
+        reports(exact(fields, times, even), times, even, seed=78), found, NORMALISATION, times
+    )
+    x = torch.from_numpy(fields)[None]
+    square = (observation.value - observation.predict(x)[0]) ** 2 / observation.variance(x)[0]
+    of = observation.seen % found.sizes["station"]
+    of_poor = torch.from_numpy(np.isin(found["station"].values, poor))[of]
+    assert float(square[of_poor].mean()) == pytest.approx(1.0, abs=0.12)
+    assert float(square[~of_poor].mean()) == pytest.approx(1.0, abs=0.05)
 
 
 def test_a_network_without_biases_gets_none(tmp_path, sites, world):
@@ -350,14 +370,15 @@ def test_what_a_station_reports_from_elsewhere_is_left_out(world, result):
 
 
 def test_a_station_on_greenwich_stands_there(world, sites):
-    """Reports on either side of 0 E do not put it on the date line."""
+    """Reports on either side of 0 E do not put it where it reported from now and then."""
     training, table, _ = world
     name = sites["station_id"][0]
     table = table.copy().reset_index(drop=True)
     at = np.flatnonzero(table["station_id"] == name)
-    table.loc[at, "longitude"] = np.where(np.arange(len(at)) % 2, 359.99, 0.01)
+    table.loc[at, "latitude"] = 30.0
+    table.loc[at, "longitude"] = np.array([0.01, 10.0, 359.99])[np.arange(len(at)) % 3]
     found = fitted(table, training)
-    assert found.attrs["left_out_as_moved"] == 0
+    assert found.attrs["left_out_as_moved"] == (table.loc[at, "longitude"] == 10.0).sum()
     assert float(found["longitude"].sel(station=name)) in (359.99, 0.01)
 
 
