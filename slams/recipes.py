@@ -1,4 +1,4 @@
-"""The networks' training, each from the store to a file: what the training rules call."""
+"""The autoencoder's and priors' training, from the store to a file: what their rules call."""
 
 import json
 import logging
@@ -15,16 +15,9 @@ from torch import Tensor, nn
 from slams.autoencoder import Autoencoder, reconstruction_error, reconstruction_loss
 from slams.errors import SlamsError
 from slams.grid import Grid
-from slams.observation.imagery import (
-    ImageryModel,
-    ImageryNetwork,
-    context,
-    fit_season,
-    likelihood_loss,
-)
 from slams.prior import Denoiser, Prior, denoising_loss
 from slams.provenance import atomic
-from slams.statistics import Normalisation, year_fraction
+from slams.statistics import year_fraction
 from slams.store import Store, StoreWriter
 from slams.training import Settings, generator_of, train
 
@@ -41,13 +34,13 @@ def _rolled(x: Tensor, rolls: list[int]) -> Tensor:
     return torch.stack([field.roll(by, -1) for field, by in zip(x, rolls, strict=True)])
 
 
-def _spread_out(starts: np.ndarray) -> np.ndarray:
+def spread_out(starts: np.ndarray) -> np.ndarray:
     """At most VALIDATION_SAMPLES of the starts, evenly spread."""
     count = min(len(starts), VALIDATION_SAMPLES)
     return starts[np.linspace(0, len(starts) - 1, count).round().astype(int)]
 
 
-def _averaged(chosen: np.ndarray, measure: Callable[[np.ndarray, int], float]) -> float:
+def averaged(chosen: np.ndarray, measure: Callable[[np.ndarray, int], float]) -> float:
     """The mean of ``measure(samples, number)`` over the ``chosen`` samples, few at a time."""
     parts = np.array_split(chosen, max(len(chosen) // 32, 1))
     return sum(len(part) * measure(part, n) for n, part in enumerate(parts)) / len(chosen)
@@ -96,7 +89,7 @@ def train_autoencoder(
         drawn = noise(len(x), generator).to(device)
         return reconstruction_loss(net, x.to(device), weights, drawn)
 
-    chosen = _spread_out(np.arange(len(validation.fields)))
+    chosen = spread_out(np.arange(len(validation.fields)))
 
     def check(net: nn.Module) -> float:
         def measure(part: np.ndarray, number: int) -> float:
@@ -104,7 +97,7 @@ def train_autoencoder(
             drawn = noise(len(x), generator_of(seed, number, "validation")).to(device)
             return float(reconstruction_loss(net, x, weights, drawn))
 
-        return _averaged(chosen, measure)
+        return averaged(chosen, measure)
 
     _, curve, card = train(
         model,
@@ -175,7 +168,7 @@ def train_prior(
     checked = validation.starts(window, step_hours)
     if not len(checked):
         raise SlamsError(f"periods.validation holds no window of {window} steps: widen it")
-    checked = _spread_out(checked)
+    checked = spread_out(checked)
     torch.manual_seed(seed)
     model = Denoiser(window, *training.shape, **architecture, longitude=not settings.roll_longitude)
 
@@ -195,7 +188,7 @@ def train_prior(
             generator = generator_of(seed, number, "validation")
             return float(denoising_loss(net, x.to(device), season, generator))
 
-        return _averaged(checked, measure)
+        return averaged(checked, measure)
 
     _, curve, card = train(
         model,
@@ -212,83 +205,3 @@ def train_prior(
     write_model(target, curve, card, attributes)
     with atomic(target) as temporary:
         prior.save(temporary)
-
-
-def train_imagery(
-    training: Store,
-    validation: Store,
-    target: Path,
-    *,
-    statistics: xr.Dataset,
-    pieces: list[xr.DataArray],
-    checks: list[xr.DataArray],
-    architecture: Mapping[str, Any],
-    harmonics: int,
-    settings: Settings,
-    seed: int,
-    checkpoints: Path,
-    fingerprint: str,
-    device: torch.device,
-    attributes: Mapping[str, str],
-) -> None:
-    """Fit the imagery operator and write it to ``target``.
-
-    ``pieces`` and ``checks`` are brightness_temperature(time, latitude, longitude) in K of the
-    training and of the validation period, paired with the fields by time.
-    """
-    coefficients, scale = fit_season(pieces, harmonics)
-    normalisation = Normalisation(statistics)
-    torch.manual_seed(seed)
-    network = ImageryNetwork(training.shape[0], **architecture)
-    model = ImageryModel(network, coefficients, scale)
-
-    def pair(
-        store: Store, images: list[xr.DataArray], period: str
-    ) -> tuple[np.ndarray, np.ndarray]:
-        times = [piece["time"].values for piece in images] or [store.times[:0]]
-        common, of_store, of_images = np.intersect1d(
-            store.times, np.concatenate(times), return_indices=True
-        )
-        if not len(common):
-            raise SlamsError(
-                f"archives.imagery: no image coincides in time with a field of periods.{period}; "
-                "add images of that period or leave out the stream"
-            )
-        brightness = np.concatenate([piece.values for piece in images])
-        return of_store, model.normalise(brightness[of_images], common)
-
-    fields, targets = pair(training, pieces, "train")
-    check_fields, check_targets = pair(validation, checks, "validation")
-
-    def inputs(store: Store, chosen: np.ndarray) -> Tensor:
-        x = torch.from_numpy(store.batch(chosen, 1)[:, 0])
-        return torch.cat([x, context(normalisation, store.times[chosen])], dim=1).to(device)
-
-    def loss(net: nn.Module, indices: np.ndarray, generator: torch.Generator) -> Tensor:
-        goal = torch.from_numpy(targets[indices]).to(device)
-        return likelihood_loss(net, inputs(training, fields[indices]), goal)
-
-    chosen = _spread_out(np.arange(len(check_fields)))
-
-    def check(net: nn.Module) -> float:
-        def measure(part: np.ndarray, _: int) -> float:
-            goal = torch.from_numpy(check_targets[part]).to(device)
-            return float(likelihood_loss(net, inputs(validation, check_fields[part]), goal))
-
-        return _averaged(chosen, measure)
-
-    _, curve, card = train(
-        network,
-        loss,
-        check,
-        samples=len(fields),
-        settings=settings,
-        seed=seed,
-        folder=checkpoints,
-        fingerprint=fingerprint,
-        device=device,
-    )
-    network.cpu()
-    write_model(target, curve, card, attributes)
-    with atomic(target) as temporary:
-        model.save(temporary, card)

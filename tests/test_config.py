@@ -153,7 +153,7 @@ def test_a_wrong_key_type_or_range_is_told(
         ({"cases": 1000}, "cases is 1000: periods.test holds 181 windows"),
         (
             {"periods": {"train": ["2001-01-01", "2001-06-30"]}},
-            "statistics.harmonics is 2: an annual cycle needs a year, and periods.train has 181 days",
+            "statistics.harmonics is 2: an annual cycle needs a year, and periods.train has 181",
         ),
         (
             {"archives": {"era5": {"members": "stack"}}},

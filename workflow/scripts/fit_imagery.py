@@ -7,8 +7,8 @@ import xarray as xr
 
 from slams import device, training
 from slams.job import job
+from slams.observation.imagery_fit import train_imagery
 from slams.provenance import attributes
-from slams.recipes import train_imagery
 from slams.store import Store, read_images
 
 with job(snakemake.log[0], snakemake.threads), device.claim(snakemake.params.device) as taken:
