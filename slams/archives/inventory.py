@@ -127,7 +127,7 @@ def regrid(
     if not pieces:
         raise ArchiveError(
             f"inventory {inventory}: none of its files holds a time that the periods ask of "
-            f"{year}; add files to archives.{listed['archive']}.paths or change the periods"
+            f"{year}; add files of those times, or change the periods"
         )
     return xr.concat(pieces, dim="time").sortby("time")
 

@@ -168,7 +168,8 @@ def ingest(
         table["report_time"] = table["time"]
         if hours is not None:
             table = assign_hours(table, reasons, hours, tolerance)
-        reasons.note((table["time"] < first) | (table["time"] > last), "outside the period")
+        # Whatever else is wrong with it: it belongs to another year's count.
+        reasons.override((table["time"] < first) | (table["time"] > last), "outside the period")
         tables.append(table.loc[reasons.open, ["file", *COLUMNS, "report_time"]])
         rejections.append(_count(table, reasons))
     kept = pd.concat(tables, ignore_index=True)

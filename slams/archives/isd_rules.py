@@ -51,6 +51,11 @@ class Reasons:
         self.of[first] = reason
         self.open &= ~first
 
+    def override(self, wrong: Mask, reason: str) -> None:
+        """Note a reason against the wrong rows in place of any that they have."""
+        self.of[np.asarray(wrong, dtype=bool)] = reason
+        self.open &= ~np.asarray(wrong, dtype=bool)
+
 
 def judge(table: pd.DataFrame, positions: pd.DataFrame | None) -> tuple[pd.DataFrame, Reasons]:
     """Judge a raw table of `isd_formats.parse`, or several of them one below the other.
