@@ -5,17 +5,19 @@ with statistics of the training period, so that the diffusion model sees numbers
 A little noise on the latents in training makes the decoder smooth, which guided sampling needs.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
+import xarray as xr
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from slams.errors import SlamsError
 from slams.nets import ResidualBlock, SphereConv2d, position_maps
-from slams.store import Store
+from slams.store import Store, StoreWriter
 
 BOUND = 5.0  # latents before standardisation stay within this
 LATENT_PENALTY = 1e-3  # keeps the latents' variance near one, away from the bound
@@ -160,3 +162,17 @@ def reconstruction_error(model: Autoencoder, store: Store, batch: int = 64) -> n
             total += square.double().mean((-2, -1)).sum(0)
             count += len(x)
     return (total / count).sqrt().numpy()
+
+
+def encode_store(
+    autoencoder: Autoencoder, store: Store, target: Path, attributes: Mapping[str, str]
+) -> None:
+    """Write the standardised latents of ``store`` as a store of their own."""
+    writer = StoreWriter(target, autoencoder.latent_shape, len(store.fields))
+    with torch.no_grad():
+        for first in range(0, len(store.fields), 64):
+            x = torch.from_numpy(np.array(store.fields[first : first + 64]))
+            writer.add(autoencoder.encode(x).numpy())
+    dataset = xr.Dataset(coords={n: store.description[n] for n in ("time", "number")})
+    dataset.attrs = {"title": "standardised latents", **attributes}
+    writer.close(dataset)

@@ -18,7 +18,7 @@ from slams.grid import Grid
 from slams.prior import Denoiser, Prior, denoising_loss
 from slams.provenance import atomic
 from slams.statistics import year_fraction
-from slams.store import Store, StoreWriter
+from slams.store import Store
 from slams.training import Settings, generator_of, train
 
 log = logging.getLogger(__name__)
@@ -126,20 +126,6 @@ def _area(store: Store) -> np.ndarray:
     """Area weights (latitude, 1) of mean 1."""
     rows = store.shape[1]
     return Grid(180 / rows).area_weights[:, None]
-
-
-def encode_store(
-    autoencoder: Autoencoder, store: Store, target: Path, attributes: Mapping[str, str]
-) -> None:
-    """Write the standardised latents of ``store`` as a store of their own."""
-    writer = StoreWriter(target, autoencoder.latent_shape, len(store.fields))
-    with torch.no_grad():
-        for first in range(0, len(store.fields), 64):
-            x = torch.from_numpy(np.array(store.fields[first : first + 64]))
-            writer.add(autoencoder.encode(x).numpy())
-    dataset = xr.Dataset(coords={n: store.description[n] for n in ("time", "number")})
-    dataset.attrs = {"title": "standardised latents", **attributes}
-    writer.close(dataset)
 
 
 def train_prior(

@@ -10,13 +10,13 @@ import torch
 import xarray as xr
 
 from slams import recipes
-from slams.autoencoder import Autoencoder
+from slams.autoencoder import Autoencoder, encode_store
 from slams.errors import SlamsError
 from slams.grid import Grid
 from slams.observation.imagery import ImageryModel
 from slams.observation.imagery_fit import train_imagery
 from slams.prior import Prior, denoising_loss
-from slams.recipes import encode_store, train_autoencoder, train_prior
+from slams.recipes import train_autoencoder, train_prior
 from slams.statistics import fit
 from slams.store import Store, build
 from slams.training import Settings, generator_of

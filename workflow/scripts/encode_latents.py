@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from slams.autoencoder import Autoencoder
+from slams.autoencoder import Autoencoder, encode_store
 from slams.job import job
 from slams.provenance import attributes
-from slams.recipes import encode_store
 from slams.store import Store
 
 with job(snakemake.log[0], snakemake.threads):
