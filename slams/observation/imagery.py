@@ -47,10 +47,17 @@ class ImageryNetwork(nn.Module):
 class ImageryModel:
     """The fitted imagery operator: network, seasonal cycle and scale of brightness temperature."""
 
-    def __init__(self, network: ImageryNetwork, coefficients: np.ndarray, scale: float) -> None:
+    def __init__(
+        self,
+        network: ImageryNetwork,
+        coefficients: np.ndarray,
+        scale: float,
+        inflation: float = 1.0,
+    ) -> None:
         self.network = network
         self.coefficients = coefficients
         self.scale = scale
+        self.inflation = inflation  # of the error's variance, see correlation_inflation
 
     def normalise(self, brightness: np.ndarray, times: np.ndarray) -> np.ndarray:
         """Brightness temperature (time, latitude, longitude) in K to float32 anomalies."""
@@ -64,6 +71,7 @@ class ImageryModel:
                 "weights": self.network.state_dict(),
                 "coefficients": torch.from_numpy(self.coefficients),
                 "scale": self.scale,
+                "inflation": self.inflation,
                 "card": card,
             },
             path,
@@ -76,7 +84,7 @@ class ImageryModel:
         network = ImageryNetwork(**state["settings"])
         network.load_state_dict(state["weights"])
         network.eval().requires_grad_(False)
-        return cls(network, state["coefficients"].numpy(), state["scale"])
+        return cls(network, state["coefficients"].numpy(), state["scale"], state["inflation"])
 
 
 def fit_season(pieces: list[xr.DataArray], harmonics: int) -> tuple[np.ndarray, float]:
@@ -99,6 +107,31 @@ def fit_season(pieces: list[xr.DataArray], harmonics: int) -> tuple[np.ndarray, 
     if not scale > 0:
         raise SlamsError("archives.imagery: brightness temperature does not vary in periods.train")
     return coefficients, scale
+
+
+def correlation_inflation(residuals: np.ndarray, times: np.ndarray) -> float:
+    """By how much to multiply the error's variance because the errors are not independent.
+
+    ``residuals`` (time, latitude, longitude) are errors over their predicted standard deviation,
+    NaN where nothing was seen. The likelihood takes errors as independent; where neighbours err
+    alike, that counts the same news several times. The factor is the sum of the correlations over
+    the adjacent cells and times, taken as separable: the product of 1 + 2 r over latitude,
+    longitude and time, with r the correlation of neighbours (at least zero). It is times the
+    residuals' mean square, should they be larger than predicted.
+    """
+    size = float(np.nanmean(residuals**2))
+    following = np.diff(times) == np.diff(times).min() if len(times) > 1 else np.zeros(0, bool)
+    pairs = (
+        (residuals[:, 1:], residuals[:, :-1]),
+        (residuals, np.roll(residuals, 1, axis=-1)),
+        (residuals[1:][following], residuals[:-1][following]),
+    )
+    factor = max(size, 1.0)
+    for one, other in pairs:
+        product = one * other
+        if np.isfinite(product).any():
+            factor *= 1 + 2 * max(float(np.nanmean(product)) / size, 0.0)
+    return factor
 
 
 def context(normalisation: Normalisation, times: np.ndarray) -> Tensor:
@@ -138,6 +171,7 @@ class ImageryOperator(nn.Module):
     ) -> None:
         super().__init__()
         self.network = model.network
+        self.inflation = model.inflation
         self.register_buffer("context", context(normalisation, times))
 
     def _inputs(self, x: Tensor) -> Tensor:
@@ -151,7 +185,8 @@ class ImageryOperator(nn.Module):
     def variance(self, x: Tensor) -> Tensor:
         """Error variances of the same shape."""
         with torch.no_grad():
-            return self.network(self._inputs(x))[1].exp().unflatten(0, x.shape[:2])
+            variance = self.inflation * self.network(self._inputs(x))[1].exp()
+        return variance.unflatten(0, x.shape[:2])
 
 
 def observe(

@@ -4,6 +4,7 @@ It stands apart from :mod:`slams.observation.imagery`, which assimilation needs 
 training loop, and from :mod:`slams.recipes`, so that an edit here leaves the priors alone.
 """
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from slams.observation.imagery import (
     ImageryModel,
     ImageryNetwork,
     context,
+    correlation_inflation,
     fit_season,
     likelihood_loss,
 )
@@ -26,6 +28,8 @@ from slams.recipes import averaged, spread_out, write_model
 from slams.statistics import Normalisation
 from slams.store import Store
 from slams.training import Settings, train
+
+log = logging.getLogger(__name__)
 
 
 def train_imagery(
@@ -102,7 +106,32 @@ def train_imagery(
         fingerprint=fingerprint,
         device=device,
     )
-    network.cpu()
+    network.cpu().eval()
+    model.inflation = correlation_inflation(
+        *_residuals(model, normalisation, validation, check_fields, check_targets)
+    )
+    card["error_inflation"] = model.inflation
+    log.info("errors are correlated: their variance is multiplied by %.1f", model.inflation)
     write_model(target, curve, card, attributes)
     with atomic(target) as temporary:
         model.save(temporary, card)
+
+
+def _residuals(
+    model: ImageryModel,
+    normalisation: Normalisation,
+    store: Store,
+    chosen: np.ndarray,
+    targets: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Errors over their predicted standard deviation (time, latitude, longitude); their times."""
+    residuals = np.empty_like(targets)
+    times = store.times[chosen]
+    with torch.no_grad():
+        for place, field in enumerate(chosen):
+            x = torch.from_numpy(store.window(field, 1))
+            about = context(normalisation, times[place : place + 1])
+            mean, log_variance = model.network(torch.cat([x, about], dim=1))
+            error = targets[place] - mean[0].numpy()
+            residuals[place] = error / (0.5 * log_variance[0]).exp().numpy()
+    return residuals, times
