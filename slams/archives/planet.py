@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from slams.archives import planet_stations
 from slams.archives.planet_weather import Planet
 from slams.errors import SlamsError
+from slams.provenance import atomic
 
 __all__ = ["Planet", "write"]
 
@@ -90,27 +91,15 @@ def _check(
         raise SlamsError(f"stations is {stations!r}; give at least 1.")
 
 
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to, renamed to `path` at the end unless writing failed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _save(path: Path, content: bytes) -> None:
-    with _replacing(path) as temporary:
+    with atomic(path) as temporary:
         temporary.write_bytes(content)
 
 
 @contextmanager
 def _dataset(path: Path, **attributes: str) -> Iterator[netCDF4.Dataset]:
     """A new netCDF4 file at `path` with global attributes."""
-    with _replacing(path) as partial, netCDF4.Dataset(partial, "w", format="NETCDF4") as file:
+    with atomic(path) as partial, netCDF4.Dataset(partial, "w", format="NETCDF4") as file:
         file.setncatts(attributes)
         yield file
 
