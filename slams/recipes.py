@@ -1,7 +1,6 @@
 """The autoencoder's and priors' training, from the store to a file: what their rules call."""
 
 import json
-import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,6 @@ from slams.provenance import atomic
 from slams.statistics import year_fraction
 from slams.store import Store
 from slams.training import Settings, generator_of, train
-
-log = logging.getLogger(__name__)
 
 VALIDATION_SAMPLES = 256  # at most so many windows measure the validation loss
 
