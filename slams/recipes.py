@@ -145,7 +145,7 @@ def train_prior(
     """Train a diffusion prior over windows of ``training`` and write it to ``target``.
 
     The stores hold fields, or latents with the ``autoencoder`` they come from; ``architecture``
-    has width, blocks and embedding.
+    has width, blocks, embedding and modes.
     """
     starts = training.starts(window, step_hours)
     checked = validation.starts(window, step_hours)
@@ -154,6 +154,8 @@ def train_prior(
     checked = spread_out(checked)
     torch.manual_seed(seed)
     model = Denoiser(window, *training.shape, **architecture, longitude=not settings.roll_longitude)
+    if model.base is not None:
+        model.base.fit(training, starts)
 
     def read(store: Store, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
         season = torch.from_numpy(year_fraction(store.times[chosen])).float()
