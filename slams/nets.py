@@ -106,7 +106,11 @@ class UNet(nn.Module):
         for channels in reversed(width[:-1]):
             self.up.append(self._stage(previous + channels, channels, blocks, embedding))
             previous = channels
-        self.leave = nn.Sequential(group_norm(previous), nn.SiLU(), SphereConv2d(previous, outputs))
+        last = SphereConv2d(previous, outputs)
+        self.leave = nn.Sequential(group_norm(previous), nn.SiLU(), last)
+        # Before it learns the network adds nothing to what is known without it.
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(cast(Tensor, last.bias))
 
     @staticmethod
     def _stage(inputs: int, outputs: int, blocks: int, embedding: int) -> nn.ModuleList:

@@ -1,9 +1,10 @@
 """The prior: a diffusion model of what windows of temperature look like.
 
-The denoiser D(x; sigma) estimates a clean window from x + sigma * noise, with the
-preconditioning of Karras et al. (2022, arXiv 2206.00364, Table 1) for data of unit variance.
-It lives in pixel space (the state is the normalised field) or in latent space (the state is the
-autoencoder's latent); :class:`Prior` hides which.
+The denoiser D(x; sigma) estimates a clean window from x + sigma * noise. It is preconditioned
+as in Karras et al. (2022, arXiv 2206.00364, Table 1), with the covariance of the training period
+(:mod:`slams.gaussian`) where they have one variance for all data. It lives in pixel space (the
+state is the normalised field) or in latent space (the state is the autoencoder's latent);
+:class:`Prior` hides which.
 """
 
 import math
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from slams.autoencoder import Autoencoder
 from slams.errors import SlamsError
+from slams.gaussian import GaussianBase
 from slams.nets import UNet, position_maps
 from slams.paper.autoencoder import PaperAutoencoder
 from slams.paper.denoiser import EpsDenoiser
@@ -50,8 +52,10 @@ class StateSpace(Protocol):
 class Denoiser(nn.Module):
     """Preconditioned U-Net over windows (batch, step, channel, latitude, longitude).
 
-    Beside the window it sees where it is (``longitude``: also in longitude) and the day of the
-    year of the window's first step.
+    Beside the window it sees what the linear-Gaussian base makes of it, where it is
+    (``longitude``: also in longitude) and the day of the year of the window's first step.
+    ``modes`` are those of the base (:class:`slams.gaussian.GaussianBase`); without them the data
+    are taken to be of unit variance.
     """
 
     position: Tensor
@@ -67,6 +71,7 @@ class Denoiser(nn.Module):
         blocks: int = 2,
         embedding: int = 64,
         longitude: bool = True,
+        modes: int = 0,
     ) -> None:
         super().__init__()
         coarsest = 2 ** (len(width) - 1)
@@ -85,11 +90,14 @@ class Denoiser(nn.Module):
             "blocks": blocks,
             "embedding": embedding,
             "longitude": longitude,
+            "modes": modes,
         }
         maps = position_maps(rows, columns, longitude=longitude)
         self.register_buffer("position", maps, persistent=False)
         states = window * channels
-        self.net = UNet(states + len(maps) + 2, states, width, blocks, embedding)
+        self.base = GaussianBase(window, channels, rows, columns, modes) if modes else None
+        inputs = states if self.base is None else 2 * states
+        self.net = UNet(inputs + len(maps) + 2, states, width, blocks, embedding)
 
     @property
     def state_shape(self) -> tuple[int, int, int, int]:
@@ -102,20 +110,22 @@ class Denoiser(nn.Module):
 
         ``season`` is the fraction of the year.
         """
-        spread = sigma.view(-1, 1, 1, 1)
-        skip = 1 / (1 + spread**2)
-        out = spread / (1 + spread**2).sqrt()
+        spread = sigma.view(-1, 1, 1, 1, 1)
         scale = 1 / (1 + spread**2).sqrt()
-        flat = x.flatten(1, 2)
         angle = 2 * math.pi * season.view(-1, 1, 1, 1)
-        ones = torch.ones_like(flat[:, :1])
+        ones = torch.ones_like(x[:, 0, :1])
         context = [
             self.position.expand(len(x), -1, -1, -1),
             angle.cos() * ones,
             angle.sin() * ones,
         ]
-        inner = self.net(torch.cat([flat * scale, *context], dim=1), sigma.log() / 4)
-        return (skip * flat + out * inner.float()).unflatten(1, x.shape[1:3])
+        known = scale**2 * x if self.base is None else self.base.scaled(x, sigma, root=False)
+        states = [scale * x] if self.base is None else [scale * x, known]
+        inputs = torch.cat([*(state.flatten(1, 2) for state in states), *context], dim=1)
+        learned = self.net(inputs, sigma.log() / 4).float().unflatten(1, x.shape[1:3])
+        if self.base is None:
+            return known + spread * scale * learned
+        return known + self.base.scaled(learned, sigma, root=True)
 
 
 def draw_sigma(batch: int, generator: torch.Generator) -> Tensor:

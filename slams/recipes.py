@@ -146,7 +146,7 @@ def train_prior(
     """Train a diffusion prior over windows of ``training`` and write it to ``target``.
 
     The stores hold fields, or latents with the ``autoencoder`` they come from; ``architecture``
-    has width, blocks and embedding. ``parameterisation`` says what the network predicts: karras
+    has width, blocks, embedding and, for karras, modes. ``parameterisation`` says what the network predicts: karras
     (:class:`slams.prior.Denoiser`) or eps (:class:`slams.paper.denoiser.EpsDenoiser`).
     """
     starts = training.starts(window, step_hours)
@@ -158,10 +158,11 @@ def train_prior(
     longitude = not settings.roll_longitude
     model: Denoiser | EpsDenoiser
     if parameterisation == "eps":
-        parts = {key: architecture[key] for key in ("width", "blocks", "embedding")}
-        model = EpsDenoiser(window, *training.shape, **parts, longitude=longitude)
+        model = EpsDenoiser(window, *training.shape, **architecture, longitude=longitude)
     elif parameterisation == "karras":
         model = Denoiser(window, *training.shape, **architecture, longitude=longitude)
+        if model.base is not None:
+            model.base.fit(training, starts)
     else:
         raise SlamsError(f"prior: parameterisation {parameterisation!r} is not karras or eps")
 

@@ -65,7 +65,8 @@ def write(
     `notes` are the warnings a reader needs before the numbers. `scores` is the merged table
     (`slams.verification.COLUMNS`). `figures` are mappings with path (of a PNG file), caption and
     alt (the text for those who do not see it). `rejected` has the columns file, station_id,
-    reason and rows; `costs` rule, jobs, seconds and max_rss_MB; either may be None.
+    reason and rows; `costs` rule, jobs, seconds and max_rss_MB; either may be None. `provenance`
+    holds the models' cards by name; an autoencoder's gives the table of reconstruction errors.
 
     The file appears whole or not at all. Raises SlamsError where there is no score or where a
     figure is missing or no PNG.
@@ -82,6 +83,7 @@ def write(
         figures=[_embedded(figure) for figure in figures],
         table=_wide(scores),
         rejected=_by_reason(rejected),
+        reconstruction=_reconstruction(provenance),
         costs=_costs(costs),
         provenance={str(k): _text(v) for k, v in provenance.items()},
         configuration=yaml.safe_dump(_plain(configuration), sort_keys=False, allow_unicode=True),
@@ -259,6 +261,13 @@ def _by_reason(rejected: pd.DataFrame | None) -> list[dict[str, Any]]:
     )
     records = table.sort_values("rows", ascending=False).reset_index().to_dict("records")
     return [{str(k): v for k, v in record.items()} for record in records]
+
+
+def _reconstruction(provenance: Mapping[str, Any]) -> dict[str, Mapping[str, float]]:
+    """The reconstruction error by level of every autoencoder among the cards."""
+    key = "reconstruction_rmse_K"
+    cards = {name: card for name, card in provenance.items() if isinstance(card, Mapping)}
+    return {name.replace("_", " "): card[key] for name, card in cards.items() if key in card}
 
 
 def _costs(costs: pd.DataFrame | None) -> list[dict[str, Any]]:

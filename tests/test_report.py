@@ -120,6 +120,15 @@ class TestPage:
         text = Page(lean.read_text(encoding="utf-8")).text
         assert "No observation was rejected" in text and "No benchmark was recorded" in text
 
+    def test_shows_what_every_decoder_cannot_give(self, tmp_path):
+        cards = {
+            "autoencoder": {"reconstruction_rmse_K": {"500.0": 0.126, "850.0": 0.214}},
+            "autoencoder_paper": {"reconstruction_rmse_K": {"500.0": 1.5, "850.0": 2.5}},
+            "prior_pixel": {"validation_loss": 0.2},
+        }
+        text = " ".join(Page(write(tmp_path, provenance=cards).read_text("utf-8")).text.split())
+        assert "level (hPa)autoencoderautoencoder paper 5000.131.50 8500.212.50" in text
+
     def test_one_case_has_no_interval_to_show(self, tmp_path):
         single = write(tmp_path, scores=scores_of(intervals=False).assign(cases=1))
         text = Page(single.read_text(encoding="utf-8")).text

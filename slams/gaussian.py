@@ -1,0 +1,155 @@
+"""The linear-Gaussian base of a prior: what its denoiser knows before it learns.
+
+Weather is nearly Gaussian and its variance falls by orders of magnitude from the largest scales
+to the smallest. The base models a window as Gaussian and statistically alike at every longitude:
+each zonal wavenumber m by itself, in it the vertical and meridional structure by empirical
+orthogonal functions (EOFs), and each EOF's complex amplitude with its covariance over the steps
+of the window, whose phase carries what travels east or west. The denoiser of that model,
+
+    L(sigma) = C (C + sigma^2)^-1,
+
+is optimal interpolation of the noisy window. A network then learns what is not Gaussian, beside
+it and scaled by what it leaves unknown, S(sigma) = (C sigma^2 (C + sigma^2)^-1)^1/2. With C = 1
+these are the skip and the output scale of Karras et al. (2022, arXiv 2206.00364, Table 1).
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from slams.errors import SlamsError
+from slams.store import Store
+
+# The sample covariance of a wavenumber is drawn by this share towards its diagonal: the years of
+# an archive are few beside the numbers of a profile and a meridian.
+RIDGE = 0.01
+VARIANCE_FLOOR = 1e-8  # of any mode, normalised units squared
+WINDOWS = 4096  # at most so many windows of the training period give the covariance over steps
+FIELDS_AT_ONCE = 64
+BYTES_AT_ONCE = 2**29  # of the covariances of the wavenumbers that are fitted together
+
+
+class GaussianBase(nn.Module):
+    """Covariance of windows (step, channel, latitude, longitude), and its square roots.
+
+    ``modes`` EOFs a wavenumber are kept, or all where there are fewer; what is left over is white
+    within its wavenumber. Before :meth:`fit` the covariance is the identity.
+    """
+
+    basis: Tensor
+    steps: Tensor
+    variance: Tensor
+    remainder: Tensor
+
+    def __init__(self, window: int, channels: int, rows: int, columns: int, modes: int) -> None:
+        super().__init__()
+        self.columns = columns
+        self.profile = channels * rows
+        waves, modes = columns // 2 + 1, min(modes, self.profile)
+        basis = torch.eye(self.profile, modes, dtype=torch.complex64)
+        self.register_buffer("basis", basis.repeat(waves, 1, 1))
+        steps = torch.eye(window, dtype=torch.complex64)
+        self.register_buffer("steps", steps.repeat(waves, modes, 1, 1))
+        self.register_buffer("variance", torch.ones(waves, modes, window))
+        self.register_buffer("remainder", torch.ones(waves))
+
+    def analyse(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Windows (batch, step, channel, latitude, longitude) to amplitudes and what is left.
+
+        Amplitudes (wave, mode, batch, step) are those of uncorrelated modes; what is left over
+        (wave, batch, step, profile) is zero where all modes are kept.
+        """
+        batch, window = x.shape[:2]
+        waves = torch.fft.rfft(x.float(), norm="ortho").permute(4, 0, 1, 2, 3)
+        flat = waves.reshape(len(waves), batch * window, self.profile)
+        amplitude = torch.bmm(flat, self.basis.conj())
+        left = flat - torch.bmm(amplitude, self.basis.mT) if self.truncated else flat[:, :0]
+        amplitude = amplitude.unflatten(1, (batch, window)).permute(0, 3, 1, 2)
+        return amplitude @ self.steps.conj(), left
+
+    def synthesise(self, amplitude: Tensor, left: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """The inverse of :meth:`analyse`."""
+        flat = (amplitude @ self.steps.mT).permute(0, 2, 3, 1).flatten(1, 2)
+        waves = torch.bmm(flat, self.basis.mT)
+        if self.truncated:
+            waves = waves + left
+        waves = waves.view(-1, *shape[:-1]).permute(1, 2, 3, 4, 0)
+        return torch.fft.irfft(waves, n=self.columns, norm="ortho")
+
+    @property
+    def truncated(self) -> bool:
+        """Whether fewer modes are kept than there are."""
+        return self.basis.shape[2] < self.profile
+
+    def scaled(self, x: Tensor, sigma: Tensor, *, root: bool) -> Tensor:
+        """L(sigma) x, or with ``root`` S(sigma) x; ``sigma`` (batch,)."""
+        amplitude, left = self.analyse(x)
+        noise = sigma.float().view(-1, 1) ** 2
+        kept, rest = self.variance[:, :, None], self.remainder.view(-1, 1, 1)
+        gain, gain_left = kept / (kept + noise), rest / (rest + noise)
+        if root:
+            gain, gain_left = (noise * gain).sqrt(), (noise * gain_left).sqrt()
+        if self.truncated:
+            left = left * gain_left.repeat_interleave(x.shape[1], 1)
+        return self.synthesise(amplitude * gain, left, x.shape)
+
+    def fit(self, store: Store, starts: np.ndarray) -> None:
+        """Estimate the covariance from a store's windows, which begin at ``starts``.
+
+        Raises SlamsError where the fields do not vary.
+        """
+        waves, profile, modes = self.basis.shape
+        together = max(1, BYTES_AT_ONCE // (16 * profile**2))
+        for first in range(0, waves, together):
+            chosen = slice(first, first + together)
+            covariance, count = torch.zeros((), dtype=torch.complex128), 0
+            for part in _parts(np.arange(len(store.fields)), FIELDS_AT_ONCE):
+                flat = _waves(np.array(store.fields[part]), chosen)
+                covariance = covariance + flat.mT @ flat.conj()
+                count += len(part)
+            covariance = covariance / count
+            diagonal = torch.diagonal(covariance, dim1=1, dim2=2)
+            if not (torch.isfinite(diagonal.real).all() and diagonal.real.sum() > 0):
+                raise SlamsError(
+                    "the training store's fields are not finite or do not vary: look at what "
+                    "build_store wrote, and at periods.train"
+                )
+            covariance = (1 - RIDGE) * covariance + RIDGE * torch.diag_embed(diagonal)
+            values, vectors = torch.linalg.eigh(covariance)
+            # Ascending: the last are the largest.
+            values = values.clamp_min(VARIANCE_FLOOR)
+            kept, vectors = values[:, profile - modes :], vectors[..., profile - modes :]
+            self.basis[chosen] = vectors.to(self.basis)
+            if modes < profile:
+                self.remainder[chosen] = values[:, : profile - modes].mean(1).to(self.remainder)
+            self._fit_steps(store, starts, chosen, vectors, kept)
+
+    def _fit_steps(
+        self, store: Store, starts: np.ndarray, chosen: slice, vectors: Tensor, values: Tensor
+    ) -> None:
+        """Every mode's covariance over the steps of a window, of mean variance ``values``."""
+        window = self.variance.shape[2]
+        spread = np.unique(np.linspace(0, len(starts) - 1, WINDOWS).round().astype(int))
+        total = torch.zeros((*values.shape, window, window), dtype=torch.complex128)
+        for part in _parts(starts[spread], FIELDS_AT_ONCE // window + 1):
+            fields = store.batch(part, window)
+            flat = _waves(fields.reshape(-1, *fields.shape[2:]), chosen)
+            amplitude = (flat @ vectors.conj()).unflatten(1, (len(part), window))
+            amplitude = amplitude.permute(0, 3, 1, 2)
+            total += amplitude.mT @ amplitude.conj()
+        size = torch.diagonal(total, dim1=2, dim2=3).real.mean(2).clamp_min(1e-300)
+        variances, turned = torch.linalg.eigh(total * (values / size)[..., None, None])
+        self.steps[chosen] = turned.to(self.steps)
+        self.variance[chosen] = variances.clamp_min(VARIANCE_FLOOR).to(self.variance)
+
+
+def _parts(indices: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    return iter(np.array_split(indices, max(1, -(-len(indices) // size))))
+
+
+def _waves(fields: np.ndarray, chosen: slice) -> Tensor:
+    """Fields (n, channel, latitude, longitude) as (wave, n, channel * latitude), complex double."""
+    waves = torch.fft.rfft(torch.from_numpy(fields).double(), norm="ortho")[..., chosen]
+    return waves.permute(3, 0, 1, 2).flatten(2)

@@ -1,0 +1,174 @@
+"""The linear-Gaussian base against dense linear algebra and processes of known covariance."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from worlds import days, store
+
+from slams.errors import SlamsError
+from slams.gaussian import RIDGE, GaussianBase
+from slams.prior import Denoiser
+
+WINDOW, CHANNELS, ROWS, COLUMNS = 3, 2, 4, 8
+SHAPE = (WINDOW, CHANNELS, ROWS, COLUMNS)
+SIZE = math.prod(SHAPE)
+
+
+def travelling(count: int, seed: int = 0) -> np.ndarray:
+    """Fields (count, channel, latitude, longitude) that keep 0.8 a step and move one cell east.
+
+    The innovations are correlated over rows, channels and neighbouring cells.
+    """
+    rng = np.random.default_rng(seed)
+    mix = np.linalg.cholesky(0.4 * np.ones((8, 8)) + 0.6 * np.eye(8))
+    fields = np.zeros((count, 8, COLUMNS))
+    for step in range(count):
+        drawn = rng.standard_normal((8, COLUMNS))
+        drawn = mix @ (drawn + np.roll(drawn, 1, -1) + np.roll(drawn, -1, -1)) / 3**0.5
+        before = np.roll(fields[step - 1], 1, -1) if step else 0.0
+        fields[step] = 0.8 * before + 0.6 * drawn
+    return fields.reshape(count, CHANNELS, ROWS, COLUMNS).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    fields = travelling(6000)
+    return store(tmp_path_factory.mktemp("gaussian"), "train", days("1990-01-01", 6000), fields)
+
+
+def fitted(world, modes: int = 100) -> GaussianBase:
+    base = GaussianBase(*SHAPE, modes)
+    base.fit(world, world.starts(WINDOW, 24.0))
+    return base
+
+
+def matrix(base: GaussianBase, sigma: float, *, root: bool) -> Tensor:
+    """The operator as a matrix (SIZE, SIZE)."""
+    units = torch.eye(SIZE).view(SIZE, *SHAPE)
+    return base.scaled(units, torch.full((SIZE,), sigma), root=root).view(SIZE, SIZE).T.double()
+
+
+def exact_covariance() -> Tensor:
+    """Of windows of :func:`travelling`, in closed form."""
+    shift = np.roll(np.eye(COLUMNS), 1, 0)
+    smooth = (np.eye(COLUMNS) + shift + shift.T) / 3**0.5
+    still = np.kron(0.4 * np.ones((8, 8)) + 0.6 * np.eye(8), smooth @ smooth.T)
+    move = np.kron(np.eye(8), shift)
+    blocks = [
+        [
+            0.8 ** abs(a - b)
+            * (
+                np.linalg.matrix_power(move, a - b) @ still
+                if a >= b
+                else still @ np.linalg.matrix_power(move.T, b - a)
+            )
+            for b in range(WINDOW)
+        ]
+        for a in range(WINDOW)
+    ]
+    return torch.from_numpy(np.block(blocks))
+
+
+def test_before_it_is_fitted_it_is_the_preconditioning_of_unit_variance():
+    base, x = GaussianBase(*SHAPE, 100), torch.randn(2, *SHAPE)
+    sigma = torch.tensor([0.3, 5.0])
+    square = sigma.view(-1, 1, 1, 1, 1) ** 2
+    torch.testing.assert_close(base.scaled(x, sigma, root=False), x / (1 + square))
+    torch.testing.assert_close(base.scaled(x, sigma, root=True), x * (square / (1 + square)).sqrt())
+
+
+@pytest.mark.parametrize("sigma", [0.2, 1.0, 5.0])
+def test_fitted_it_is_the_optimal_interpolation_of_the_process(world, sigma):
+    """The error of the estimate, in closed form for any matrix L, is near the least possible."""
+    covariance, unit = exact_covariance(), torch.eye(SIZE).double()
+
+    def error(gain: Tensor) -> float:
+        left = gain - unit
+        return float(torch.trace(left @ covariance @ left.T) + sigma**2 * (gain**2).sum())
+
+    best = error(covariance @ torch.linalg.inv(covariance + sigma**2 * unit))
+    white = error(unit / (1 + sigma**2))
+    ours = error(matrix(fitted(world), sigma, root=False))
+    assert ours < best + 0.06 * (white - best)
+
+
+def test_what_travels_is_expected_further_on(world):
+    """A single warm cell at the first step is expected one cell further east at each next one."""
+    x = torch.zeros(1, *SHAPE)
+    x[0, 0, :, :, 2] = 1.0
+    seen = fitted(world).scaled(x, torch.tensor([0.5]), root=False)[0]
+    assert [int(step.mean((0, 1)).argmax()) for step in seen] == [2, 3, 4]
+
+
+@pytest.mark.parametrize("modes", [100, 3])
+def test_the_roots_and_the_gain_belong_to_one_covariance(world, modes):
+    base, sigma = fitted(world, modes), 0.7
+    gain, root = matrix(base, sigma, root=False), matrix(base, sigma, root=True)
+    torch.testing.assert_close(gain, gain.T, atol=1e-5, rtol=0)
+    values = torch.linalg.eigvalsh(gain)
+    assert values.min() > -1e-5 and values.max() < 1
+    torch.testing.assert_close(root @ root, sigma**2 * gain, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("modes", [100, 3])
+def test_turning_the_globe_turns_the_estimate(world, modes):
+    base, x = fitted(world, modes), torch.randn(1, *SHAPE)
+    one = base.scaled(x.roll(3, -1), torch.ones(1), root=True)
+    torch.testing.assert_close(one, base.scaled(x, torch.ones(1), root=True).roll(3, -1))
+
+
+def test_few_modes_keep_the_variance(world):
+    """The trace of the covariance is the same: what is cut off is white, not lost."""
+    large = 1e3  # where the gain is C / sigma^2
+    few, all_modes = (
+        torch.trace(matrix(fitted(world, modes), large, root=False)) for modes in (3, 100)
+    )
+    assert float(few) == pytest.approx(float(all_modes), rel=1e-4)
+    mean_square = float((world.fields.astype(float) ** 2).mean())
+    assert float(all_modes) * large**2 / SIZE == pytest.approx(mean_square, rel=1e-3)
+
+
+def test_the_sample_is_drawn_towards_its_diagonal(world):
+    """The ridge is there: a mode that the sample does not have has some variance all the same."""
+    fields = np.repeat(world.fields[:, :, :1], ROWS, axis=2)  # all rows alike: rank deficient
+    alike = type(
+        "Alike",
+        (),
+        {"fields": fields, "batch": lambda _, s, n: np.stack([fields[i : i + n] for i in s])},
+    )()
+    base = GaussianBase(*SHAPE, 100)
+    base.fit(alike, np.arange(1000))
+    least = float(base.variance.mean(2).min(1).values.max())
+    assert least > 0.3 * RIDGE * float(np.square(fields).mean())
+
+
+@pytest.mark.parametrize("fill", [0.0, np.nan])
+def test_fields_that_do_not_vary_or_are_not_finite_are_refused(tmp_path, fill):
+    empty = store(tmp_path, "train", days("2001-01-01", 9), np.full((9, *SHAPE[1:]), fill, "f4"))
+    with pytest.raises(SlamsError, match="not finite or do not vary"):
+        fitted(empty)
+
+
+def test_an_untrained_denoiser_is_the_base_and_its_file_keeps_it(world):
+    net = Denoiser(*SHAPE, width=[8], longitude=False, modes=100)
+    net.base.fit(world, world.starts(WINDOW, 24.0))
+    x, sigma = torch.randn(2, *SHAPE), torch.tensor([0.4, 3.0])
+    expected = net.base.scaled(x, sigma, root=False)
+    torch.testing.assert_close(net(x, sigma, torch.zeros(2)), expected)
+    again = Denoiser(**net.settings)
+    again.load_state_dict(net.state_dict())
+    torch.testing.assert_close(again(x, sigma, torch.zeros(2)), expected)
+
+
+def test_the_fit_does_not_depend_on_how_much_is_held_at_once(world, monkeypatch):
+    whole = fitted(world, 3)
+    monkeypatch.setattr("slams.gaussian.BYTES_AT_ONCE", 1)
+    monkeypatch.setattr("slams.gaussian.FIELDS_AT_ONCE", 7)
+    parts = fitted(world, 3)
+    torch.testing.assert_close(whole.variance, parts.variance, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(
+        matrix(whole, 1.0, root=False), matrix(parts, 1.0, root=False), atol=1e-5, rtol=0
+    )
