@@ -146,8 +146,9 @@ def train_prior(
     """Train a diffusion prior over windows of ``training`` and write it to ``target``.
 
     The stores hold fields, or latents with the ``autoencoder`` they come from; ``architecture``
-    has width, blocks, embedding and, for karras, modes. ``parameterisation`` says what the network predicts: karras
-    (:class:`slams.prior.Denoiser`) or eps (:class:`slams.paper.denoiser.EpsDenoiser`).
+    has width, blocks and embedding. ``parameterisation`` says what the network predicts: karras
+    (:class:`slams.prior.Denoiser`, which has modes beside) or eps
+    (:class:`slams.paper.denoiser.EpsDenoiser`).
     """
     starts = training.starts(window, step_hours)
     checked = validation.starts(window, step_hours)
@@ -158,7 +159,8 @@ def train_prior(
     longitude = not settings.roll_longitude
     model: Denoiser | EpsDenoiser
     if parameterisation == "eps":
-        model = EpsDenoiser(window, *training.shape, **architecture, longitude=longitude)
+        parts = {key: architecture[key] for key in ("width", "blocks", "embedding")}
+        model = EpsDenoiser(window, *training.shape, **parts, longitude=longitude)
     elif parameterisation == "karras":
         model = Denoiser(window, *training.shape, **architecture, longitude=longitude)
         if model.base is not None:
