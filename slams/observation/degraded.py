@@ -1,14 +1,15 @@
-"""The degraded background: block means, every n-th cell, or the field itself, plus noise.
+"""The degraded background: block means, every n-th cell, chosen cells or all, plus noise.
 
 Operators act on normalised fields (batch, step, level, latitude, longitude); steps that were
 not observed are NaN in the values, not absent from the shape.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from slams.errors import SlamsError
@@ -18,6 +19,8 @@ from slams.observation.base import Observation, Operator
 @dataclass(frozen=True)
 class Identity:
     """Every cell of every level."""
+
+    affine: ClassVar[bool] = True
 
     def __call__(self, x: Tensor) -> Tensor:
         """``x`` itself."""
@@ -31,6 +34,8 @@ class Identity:
 @dataclass(frozen=True)
 class BlockMean:
     """Means over blocks of ``factor`` rows by ``factor`` columns."""
+
+    affine: ClassVar[bool] = True
 
     factor: int
 
@@ -56,6 +61,8 @@ class BlockMean:
 class EveryNth:
     """Every ``step``-th row and column, the first at ``offset`` (default: half a step in)."""
 
+    affine: ClassVar[bool] = True
+
     step: int
     offset: int | None = None
 
@@ -79,6 +86,46 @@ class EveryNth:
             np.arange(self.first, rows, self.step, dtype=float),
             np.arange(self.first, columns, self.step, dtype=float),
         )
+
+
+class Masked(nn.Module):
+    """Only the cells of a mask, of a field or of what another operator makes of it.
+
+    ``seen`` is True where something is observed, of shape (latitude, longitude), the same for
+    every level, or (level, latitude, longitude); the grid is that of what ``of`` gives (default:
+    the field itself). Gives (batch, step, level, n) or (batch, step, n), with n cells seen in the
+    order of the grid. Raises SlamsError where the mask sees nothing or does not fit the fields.
+    """
+
+    affine = True
+    cells: Tensor
+
+    def __init__(self, seen: np.ndarray | Tensor, of: Operator | None = None) -> None:
+        super().__init__()
+        mask = torch.as_tensor(seen, dtype=torch.bool)
+        if mask.ndim not in (2, 3) or not mask.any():
+            raise SlamsError(
+                f"a mask of shape {tuple(mask.shape)} with {int(mask.sum())} cells seen: it must "
+                "be of (latitude, longitude) or (level, latitude, longitude) and see something"
+            )
+        self.shape = tuple(mask.shape)
+        self.of = Identity() if of is None else of
+        self.register_buffer("cells", torch.nonzero(mask.flatten())[:, 0])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The cells seen, (batch, step, [level,] n)."""
+        full = self.of(x)
+        if tuple(full.shape[-len(self.shape) :]) != self.shape:
+            raise SlamsError(
+                f"a mask of shape {self.shape} does not fit fields of "
+                f"{tuple(full.shape[-3:])} (level, latitude, longitude): make one of their grid"
+            )
+        return self.pick(full)
+
+    def pick(self, full: Tensor) -> Tensor:
+        """The cells seen of maps (..., level, latitude, longitude), which may be of one cell."""
+        full = full.expand(*full.shape[: -len(self.shape)], *self.shape)
+        return full.flatten(-len(self.shape))[..., self.cells]
 
 
 def degrade(

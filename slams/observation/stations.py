@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from slams.errors import SlamsError
 from slams.grid import Grid, bilinear
 from slams.observation.base import Observation
+from slams.observation.points import at_points
 from slams.statistics import Normalisation, evaluate
 from slams.store import Store
 
@@ -242,6 +243,7 @@ class StationOperator(nn.Module):
     Gives (batch, step, station) in K from normalised fields.
     """
 
+    affine = True
     indices: Tensor
     weights: Tensor
     slope: Tensor
@@ -266,8 +268,7 @@ class StationOperator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Temperatures (batch, step, station) in K of fields (batch, step, level, lat, lon)."""
-        flat = x[:, :, self.levels].flatten(-2)
-        at = (flat[..., self.indices] * self.weights).sum(-1)
+        at = at_points(x[:, :, self.levels], self.indices, self.weights)
         return torch.einsum("btls,l->bts", at, self.slope) + self.constant
 
 
