@@ -13,8 +13,10 @@ import torch
 import xarray as xr
 from torch import Tensor
 
+from slams.cases import Case
+from slams.errors import SlamsError
 from slams.observation import Observation, Observations, degrade
-from slams.observation.base import Operator
+from slams.observation.background import Background, Degraded
 from slams.paper.sampler import sample_states
 from slams.prior import Prior
 
@@ -39,25 +41,27 @@ class Undecoded:
         return x
 
 
-def observe(
-    prior: Prior,
-    truth: np.ndarray,
-    times: np.ndarray,
-    background: tuple[Operator, float, int],
-    *,
-    seed: int,
-) -> Observation:
-    """The paper's observation of ``truth`` (step, level, latitude, longitude), normalised.
+def observe(prior: Prior, case: Case, background: Background | None, *, seed: int) -> Observation:
+    """The paper's observation of a case: its encoded truth, degraded as an axis has it.
 
-    ``background`` has the operator, the standard deviation of the noise and the steps from one
-    observed to the next; they are those of the axis, applied to the encoded truth. In pixel
-    space it is the background that all arms see.
+    In pixel space it is the background that all arms see. Raises SlamsError where the background
+    is not a degraded truth, which is all that the paper has.
     """
-    operator, noise, every = background
+    if not isinstance(background, Degraded):
+        raise SlamsError(
+            "an arm with recipe: paper observes a degraded background and nothing else: the axes "
+            "coarse, noise and sparse"
+        )
     with torch.no_grad():
-        encoded = prior.encode(torch.from_numpy(truth)[None].to(prior.device))[0]
-    state = encoded.cpu().numpy()
-    return degrade(state, operator, times, noise=noise, every=every, seed=seed)
+        encoded = prior.encode(torch.from_numpy(case.truth)[None].to(prior.device))[0]
+    return degrade(
+        encoded.cpu().numpy(),
+        background.operator,
+        case.times,
+        noise=background.noise,
+        every=background.every,
+        seed=seed,
+    )
 
 
 def analyse(
