@@ -155,7 +155,7 @@ def train_prior(
     torch.manual_seed(seed)
     model = Denoiser(window, *training.shape, **architecture, longitude=not settings.roll_longitude)
     if model.base is not None:
-        model.base.fit(training, starts)
+        model.base.fit(training, starts, validation)
 
     def read(store: Store, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
         season = torch.from_numpy(year_fraction(store.times[chosen])).float()
@@ -186,6 +186,8 @@ def train_prior(
         fingerprint=fingerprint,
         device=device,
     )
+    if model.base is not None:
+        card["base_ridge"] = model.base.ridge
     prior = Prior(model.cpu(), statistics, step_hours=step_hours, autoencoder=autoencoder)
     write_model(target, curve, card, attributes)
     with atomic(target) as temporary:
