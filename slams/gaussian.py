@@ -13,8 +13,6 @@ it and scaled by what it leaves unknown, S(sigma) = (C sigma^2 (C + sigma^2)^-1)
 these are the skip and the output scale of Karras et al. (2022, arXiv 2206.00364, Table 1).
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -22,9 +20,12 @@ from torch import Tensor, nn
 from slams.errors import SlamsError
 from slams.store import Store
 
-# The sample covariance of a wavenumber is drawn by this share towards its diagonal: the years of
-# an archive are few beside the numbers of a profile and a meridian.
-RIDGE = 0.01
+# The sample covariance of a wavenumber is drawn by one of these shares towards its diagonal: the
+# fields of an archive are few beside the numbers of a profile and a meridian. The validation
+# period says by which.
+RIDGES = (0.003, 0.01, 0.03, 0.1, 0.3, 0.6)
+SIGMAS = torch.logspace(-1.5, 1.5, 13, dtype=torch.float64)  # at which the shares are compared
+COMPARED_WAVES = 8  # so many wavenumbers, evenly spread, compare them
 VARIANCE_FLOOR = 1e-8  # of any mode, normalised units squared
 WINDOWS = 4096  # at most so many windows of the training period give the covariance over steps
 FIELDS_AT_ONCE = 64
@@ -54,6 +55,7 @@ class GaussianBase(nn.Module):
         self.register_buffer("steps", steps.repeat(waves, modes, 1, 1))
         self.register_buffer("variance", torch.ones(waves, modes, window))
         self.register_buffer("remainder", torch.ones(waves))
+        self.ridge = 0.0
 
     def analyse(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Windows (batch, step, channel, latitude, longitude) to amplitudes and what is left.
@@ -95,29 +97,19 @@ class GaussianBase(nn.Module):
             left = left * gain_left.repeat_interleave(x.shape[1], 1)
         return self.synthesise(amplitude * gain, left, x.shape)
 
-    def fit(self, store: Store, starts: np.ndarray) -> None:
+    def fit(self, store: Store, starts: np.ndarray, validation: Store) -> None:
         """Estimate the covariance from a store's windows, which begin at ``starts``.
 
-        Raises SlamsError where the fields do not vary.
+        The shrinkage that denoises the ``validation`` fields best is taken. Raises SlamsError
+        where the fields are not finite or do not vary.
         """
         waves, profile, modes = self.basis.shape
-        together = max(1, BYTES_AT_ONCE // (16 * profile**2))
-        for first in range(0, waves, together):
-            chosen = slice(first, first + together)
-            covariance, count = torch.zeros((), dtype=torch.complex128), 0
-            for part in _parts(np.arange(len(store.fields)), FIELDS_AT_ONCE):
-                flat = _waves(np.array(store.fields[part]), chosen)
-                covariance = covariance + flat.mT @ flat.conj()
-                count += len(part)
-            covariance = covariance / count
-            diagonal = torch.diagonal(covariance, dim1=1, dim2=2)
-            if not (torch.isfinite(diagonal.real).all() and diagonal.real.sum() > 0):
-                raise SlamsError(
-                    "the training store's fields are not finite or do not vary: look at what "
-                    "build_store wrote, and at periods.train"
-                )
-            covariance = (1 - RIDGE) * covariance + RIDGE * torch.diag_embed(diagonal)
-            values, vectors = torch.linalg.eigh(covariance)
+        compared = np.unique(np.linspace(0, waves - 1, COMPARED_WAVES).round().astype(int))
+        sample, held = (_covariance(fields, compared) for fields in (store, validation))
+        losses = [_denoising_loss(_shrunk(sample, ridge), held) for ridge in RIDGES]
+        self.ridge = RIDGES[int(np.argmin(losses))]
+        for chosen in _parts(np.arange(waves), max(1, BYTES_AT_ONCE // (16 * profile**2))):
+            values, vectors = torch.linalg.eigh(_shrunk(_covariance(store, chosen), self.ridge))
             # Ascending: the last are the largest.
             values = values.clamp_min(VARIANCE_FLOOR)
             kept, vectors = values[:, profile - modes :], vectors[..., profile - modes :]
@@ -127,7 +119,7 @@ class GaussianBase(nn.Module):
             self._fit_steps(store, starts, chosen, vectors, kept)
 
     def _fit_steps(
-        self, store: Store, starts: np.ndarray, chosen: slice, vectors: Tensor, values: Tensor
+        self, store: Store, starts: np.ndarray, chosen: np.ndarray, vectors: Tensor, values: Tensor
     ) -> None:
         """Every mode's covariance over the steps of a window, of mean variance ``values``."""
         window = self.variance.shape[2]
@@ -140,16 +132,52 @@ class GaussianBase(nn.Module):
             amplitude = amplitude.permute(0, 3, 1, 2)
             total += amplitude.mT @ amplitude.conj()
         size = torch.diagonal(total, dim1=2, dim2=3).real.mean(2).clamp_min(1e-300)
-        variances, turned = torch.linalg.eigh(total * (values / size)[..., None, None])
+        alone = torch.diag_embed(values[..., None].expand(*values.shape, window))
+        total = (1 - self.ridge) * total * (values / size)[..., None, None] + self.ridge * alone
+        variances, turned = torch.linalg.eigh(total)
         self.steps[chosen] = turned.to(self.steps)
         self.variance[chosen] = variances.clamp_min(VARIANCE_FLOOR).to(self.variance)
 
 
-def _parts(indices: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    return iter(np.array_split(indices, max(1, -(-len(indices) // size))))
+def _parts(indices: np.ndarray, size: int) -> list[np.ndarray]:
+    return np.array_split(indices, max(1, -(-len(indices) // size)))
 
 
-def _waves(fields: np.ndarray, chosen: slice) -> Tensor:
+def _waves(fields: np.ndarray, chosen: np.ndarray) -> Tensor:
     """Fields (n, channel, latitude, longitude) as (wave, n, channel * latitude), complex double."""
     waves = torch.fft.rfft(torch.from_numpy(fields).double(), norm="ortho")[..., chosen]
     return waves.permute(3, 0, 1, 2).flatten(2)
+
+
+def _covariance(store: Store, chosen: np.ndarray) -> Tensor:
+    """Second moments (wave, profile, profile) of a store's fields at the ``chosen`` waves."""
+    total = torch.zeros((), dtype=torch.complex128)
+    for part in _parts(np.arange(len(store.fields)), FIELDS_AT_ONCE):
+        flat = _waves(np.array(store.fields[part]), chosen)
+        total = total + flat.mT @ flat.conj()
+    covariance = total / len(store.fields)
+    power = torch.diagonal(covariance, dim1=1, dim2=2).real.sum()
+    if not (torch.isfinite(power) and power > 0):
+        raise SlamsError(
+            f"store {store.path}: its fields are not finite or do not vary; look at the periods "
+            "and at the raw files, and build the store again"
+        )
+    return covariance
+
+
+def _shrunk(covariance: Tensor, ridge: float) -> Tensor:
+    diagonal = torch.diag_embed(torch.diagonal(covariance, dim1=1, dim2=2))
+    return (1 - ridge) * covariance + ridge * diagonal
+
+
+def _denoising_loss(model: Tensor, held: Tensor) -> float:
+    """What fields of covariance ``held`` lose where they are denoised by that of ``model``.
+
+    Karras-weighted and averaged over SIGMAS; both (wave, profile, profile).
+    """
+    values, vectors = torch.linalg.eigh(model)
+    values = values.clamp_min(VARIANCE_FLOOR)
+    power = torch.einsum("wam,wab,wbm->wm", vectors.conj(), held, vectors).real
+    noise = SIGMAS[:, None, None] ** 2
+    lost, passed = noise / (values + noise), values / (values + noise)
+    return float(((1 + noise) / noise * (power * lost**2 + noise * passed**2)).mean())

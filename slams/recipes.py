@@ -164,7 +164,7 @@ def train_prior(
     elif parameterisation == "karras":
         model = Denoiser(window, *training.shape, **architecture, longitude=longitude)
         if model.base is not None:
-            model.base.fit(training, starts)
+            model.base.fit(training, starts, validation)
     else:
         raise SlamsError(f"prior: parameterisation {parameterisation!r} is not karras or eps")
 
@@ -201,6 +201,8 @@ def train_prior(
         fingerprint=fingerprint,
         device=device,
     )
+    if model.base is not None:
+        card["base_ridge"] = model.base.ridge
     prior = Prior(model.cpu(), statistics, step_hours=step_hours, autoencoder=autoencoder)
     write_model(target, curve, card, attributes)
     with atomic(target) as temporary:

@@ -27,7 +27,7 @@ class Store:
     """
 
     def __init__(self, description: Path | str) -> None:
-        description = Path(description)
+        description = self.path = Path(description)
         array = description.with_suffix(".npy")
         if not description.is_file() or not array.is_file():
             raise SlamsError(

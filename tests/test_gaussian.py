@@ -1,6 +1,7 @@
 """The linear-Gaussian base against dense linear algebra and processes of known covariance."""
 
 import math
+from functools import cache
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from torch import Tensor
 from worlds import days, store
 
 from slams.errors import SlamsError
-from slams.gaussian import RIDGE, GaussianBase
+from slams.gaussian import RIDGES, GaussianBase
 from slams.prior import Denoiser
 
 WINDOW, CHANNELS, ROWS, COLUMNS = 3, 2, 4, 8
@@ -34,15 +35,33 @@ def travelling(count: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    fields = travelling(6000)
-    return store(tmp_path_factory.mktemp("gaussian"), "train", days("1990-01-01", 6000), fields)
+def worlds(tmp_path_factory):
+    """Stores for training and for validation."""
+    folder = tmp_path_factory.mktemp("gaussian")
+    times = days("1990-01-01", 6000)
+    return (
+        store(folder, "train", times, travelling(6000)),
+        store(folder, "validation", times[:500], travelling(500, seed=1)),
+    )
 
 
-def fitted(world, modes: int = 100) -> GaussianBase:
-    base = GaussianBase(*SHAPE, modes)
-    base.fit(world, world.starts(WINDOW, 24.0))
-    return base
+@pytest.fixture(scope="module")
+def world(worlds):
+    return worlds[0]
+
+
+@pytest.fixture(scope="module")
+def fitted(worlds):
+    """A function that fits a base with so many modes, once."""
+    training, validation = worlds
+
+    @cache
+    def fit(modes: int = 100) -> GaussianBase:
+        base = GaussianBase(*SHAPE, modes)
+        base.fit(training, training.starts(WINDOW, 24.0), validation)
+        return base
+
+    return fit
 
 
 def matrix(base: GaussianBase, sigma: float, *, root: bool) -> Tensor:
@@ -81,7 +100,7 @@ def test_before_it_is_fitted_it_is_the_preconditioning_of_unit_variance():
 
 
 @pytest.mark.parametrize("sigma", [0.2, 1.0, 5.0])
-def test_fitted_it_is_the_optimal_interpolation_of_the_process(world, sigma):
+def test_fitted_it_is_the_optimal_interpolation_of_the_process(fitted, sigma):
     """The error of the estimate, in closed form for any matrix L, is near the least possible."""
     covariance, unit = exact_covariance(), torch.eye(SIZE).double()
 
@@ -91,21 +110,21 @@ def test_fitted_it_is_the_optimal_interpolation_of_the_process(world, sigma):
 
     best = error(covariance @ torch.linalg.inv(covariance + sigma**2 * unit))
     white = error(unit / (1 + sigma**2))
-    ours = error(matrix(fitted(world), sigma, root=False))
+    ours = error(matrix(fitted(), sigma, root=False))
     assert ours < best + 0.06 * (white - best)
 
 
-def test_what_travels_is_expected_further_on(world):
+def test_what_travels_is_expected_further_on(fitted):
     """A single warm cell at the first step is expected one cell further east at each next one."""
     x = torch.zeros(1, *SHAPE)
     x[0, 0, :, :, 2] = 1.0
-    seen = fitted(world).scaled(x, torch.tensor([0.5]), root=False)[0]
+    seen = fitted().scaled(x, torch.tensor([0.5]), root=False)[0]
     assert [int(step.mean((0, 1)).argmax()) for step in seen] == [2, 3, 4]
 
 
 @pytest.mark.parametrize("modes", [100, 3])
-def test_the_roots_and_the_gain_belong_to_one_covariance(world, modes):
-    base, sigma = fitted(world, modes), 0.7
+def test_the_roots_and_the_gain_belong_to_one_covariance(fitted, modes):
+    base, sigma = fitted(modes), 0.7
     gain, root = matrix(base, sigma, root=False), matrix(base, sigma, root=True)
     torch.testing.assert_close(gain, gain.T, atol=1e-5, rtol=0)
     values = torch.linalg.eigvalsh(gain)
@@ -114,47 +133,50 @@ def test_the_roots_and_the_gain_belong_to_one_covariance(world, modes):
 
 
 @pytest.mark.parametrize("modes", [100, 3])
-def test_turning_the_globe_turns_the_estimate(world, modes):
-    base, x = fitted(world, modes), torch.randn(1, *SHAPE)
+def test_turning_the_globe_turns_the_estimate(fitted, modes):
+    base, x = fitted(modes), torch.randn(1, *SHAPE)
     one = base.scaled(x.roll(3, -1), torch.ones(1), root=True)
     torch.testing.assert_close(one, base.scaled(x, torch.ones(1), root=True).roll(3, -1))
 
 
-def test_few_modes_keep_the_variance(world):
+def test_few_modes_keep_the_variance(world, fitted):
     """The trace of the covariance is the same: what is cut off is white, not lost."""
     large = 1e3  # where the gain is C / sigma^2
-    few, all_modes = (
-        torch.trace(matrix(fitted(world, modes), large, root=False)) for modes in (3, 100)
-    )
+    few, all_modes = (torch.trace(matrix(fitted(modes), large, root=False)) for modes in (3, 100))
     assert float(few) == pytest.approx(float(all_modes), rel=1e-4)
     mean_square = float((world.fields.astype(float) ** 2).mean())
     assert float(all_modes) * large**2 / SIZE == pytest.approx(mean_square, rel=1e-3)
 
 
-def test_the_sample_is_drawn_towards_its_diagonal(world):
-    """The ridge is there: a mode that the sample does not have has some variance all the same."""
-    fields = np.repeat(world.fields[:, :, :1], ROWS, axis=2)  # all rows alike: rank deficient
-    alike = type(
-        "Alike",
-        (),
-        {"fields": fields, "batch": lambda _, s, n: np.stack([fields[i : i + n] for i in s])},
-    )()
-    base = GaussianBase(*SHAPE, 100)
-    base.fit(alike, np.arange(1000))
-    least = float(base.variance.mean(2).min(1).values.max())
-    assert least > 0.3 * RIDGE * float(np.square(fields).mean())
+def test_few_fields_are_drawn_towards_their_diagonal(tmp_path, worlds, fitted, monkeypatch):
+    """Twelve fields know little of correlations: how little, the validation period says."""
+    few = store(tmp_path, "train", days("1990-01-01", 12), travelling(12))
+    covariance, unit, sigma = exact_covariance(), torch.eye(SIZE).double(), 1.0
+
+    def fit() -> tuple[float, float]:
+        base = GaussianBase(*SHAPE, 100)
+        base.fit(few, few.starts(WINDOW, 24.0), worlds[1])
+        gain = matrix(base, sigma, root=False)
+        left = gain - unit
+        error = torch.trace(left @ covariance @ left.T) + sigma**2 * (gain**2).sum()
+        return base.ridge, float(error)
+
+    ridge, chosen = fit()
+    assert ridge > fitted().ridge
+    monkeypatch.setattr("slams.gaussian.RIDGES", RIDGES[:1])
+    assert chosen < 0.9 * fit()[1]
 
 
 @pytest.mark.parametrize("fill", [0.0, np.nan])
-def test_fields_that_do_not_vary_or_are_not_finite_are_refused(tmp_path, fill):
+def test_fields_that_do_not_vary_or_are_not_finite_are_refused(tmp_path, worlds, fill):
     empty = store(tmp_path, "train", days("2001-01-01", 9), np.full((9, *SHAPE[1:]), fill, "f4"))
-    with pytest.raises(SlamsError, match="not finite or do not vary"):
-        fitted(empty)
+    with pytest.raises(SlamsError, match=r"train.nc: its fields are not finite or do not vary"):
+        GaussianBase(*SHAPE, 100).fit(empty, empty.starts(WINDOW, 24.0), worlds[1])
 
 
-def test_an_untrained_denoiser_is_the_base_and_its_file_keeps_it(world):
+def test_an_untrained_denoiser_is_the_base_and_its_file_keeps_it(worlds):
     net = Denoiser(*SHAPE, width=[8], longitude=False, modes=100)
-    net.base.fit(world, world.starts(WINDOW, 24.0))
+    net.base.fit(worlds[0], worlds[0].starts(WINDOW, 24.0), worlds[1])
     x, sigma = torch.randn(2, *SHAPE), torch.tensor([0.4, 3.0])
     expected = net.base.scaled(x, sigma, root=False)
     torch.testing.assert_close(net(x, sigma, torch.zeros(2)), expected)
@@ -163,11 +185,11 @@ def test_an_untrained_denoiser_is_the_base_and_its_file_keeps_it(world):
     torch.testing.assert_close(again(x, sigma, torch.zeros(2)), expected)
 
 
-def test_the_fit_does_not_depend_on_how_much_is_held_at_once(world, monkeypatch):
-    whole = fitted(world, 3)
+def test_the_fit_does_not_depend_on_how_much_is_held_at_once(worlds, fitted, monkeypatch):
+    whole, parts = fitted(3), GaussianBase(*SHAPE, 3)
     monkeypatch.setattr("slams.gaussian.BYTES_AT_ONCE", 1)
     monkeypatch.setattr("slams.gaussian.FIELDS_AT_ONCE", 7)
-    parts = fitted(world, 3)
+    parts.fit(worlds[0], worlds[0].starts(WINDOW, 24.0), worlds[1])
     torch.testing.assert_close(whole.variance, parts.variance, rtol=1e-4, atol=1e-7)
     torch.testing.assert_close(
         matrix(whole, 1.0, root=False), matrix(parts, 1.0, root=False), atol=1e-5, rtol=0
