@@ -76,7 +76,7 @@ def test_an_arm_without_background_needs_no_axis(fresh: Copy) -> None:
     assert plan["assimilate_cell"] == plan["draw_maps"] == 1
     assert "draw_profiles" not in plan
     # The middle value of coarse is shown on maps, where there is one.
-    assert fresh.plan(keys={"axes": {"coarse": {"values": []}}})["assimilate_cell"] == 3
+    assert fresh.plan(keys={"axes": {"coarse": {"values": []}}})["assimilate_cell"] == 4
 
 
 def test_the_paper_needs_no_key_to_be_planned(fresh: Copy) -> None:
