@@ -335,7 +335,8 @@ def test_cells(configuration: Configuration) -> None:
 def test_the_papers_arms_have_the_cells_and_the_priors_of_the_paper(
     configuration: Configuration,
 ) -> None:
-    config = configuration("demo", {"arms": [PAPER, PAPER | {"name": "paper-p", "space": "pixel"}]})
+    arms = [PAPER, PAPER | {"name": "paper-p", "space": "pixel"}]
+    config = configuration("demo", {"arms": arms, "axes": {"persistence": {"values": [1]}}})
     assert {axis for _, axis, _ in cells(config)} == {"coarse", "noise", "sparse"}
     assert [prior_space(arm) for arm in config["arms"]] == ["paper-latent", "paper-pixel"]
     section = prior_settings(config, "paper-latent")

@@ -36,7 +36,7 @@ SPLITS = ("train", "validation", "test")
 
 wildcard_constraints:
     arm="[A-Za-z0-9_.-]+?",
-    axis="coarse|noise|sparse|none",
+    axis="|".join((*experiment.AXES, experiment.NO_AXIS[0])),
     value=r"[0-9]+(\.[0-9]+)?",
     year=r"\d{4}",
     month=r"\d{2}",

@@ -54,9 +54,10 @@ def paper_note(stem=""):
     """What the paper's arms are, for a figure that shows them; without a stem for the report."""
     arms = [name for name, arm in ARMS.items() if "recipe" in arm]
     kind, _, rest = stem.partition("-")
-    if not arms or kind in {"losses", "climate", "stations"}:
-        return ""
-    if kind == "maps" and rest not in arms:
+    shown = [
+        arm for arm, axis, _ in CELLS if rest in (arm, axis) or kind in ("", "ablation")
+    ]
+    if not set(arms) & set(shown):
         return ""
     text = Path(workflow.basedir) / "workflow" / "report" / "paper.rst"
     return " ".join(text.read_text().split())

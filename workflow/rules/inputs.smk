@@ -102,4 +102,6 @@ def stream_inputs(wildcards):
     if "imagery" in streams:
         files["imagery_model"] = f"{RESULTS}/operators/imagery.pt"
         files["imagery"] = regridded("imagery", "test")
+    if wildcards.axis == "persistence":
+        files["persistence"] = f"{RESULTS}/operators/persistence-{wildcards.value}.nc"
     return files
