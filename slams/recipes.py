@@ -201,7 +201,7 @@ def train_prior(
         fingerprint=fingerprint,
         device=device,
     )
-    if model.base is not None:
+    if isinstance(model, Denoiser) and model.base is not None:
         card["base_ridge"] = model.base.ridge
     prior = Prior(model.cpu(), statistics, step_hours=step_hours, autoencoder=autoencoder)
     write_model(target, curve, card, attributes)
