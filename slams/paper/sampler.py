@@ -25,6 +25,9 @@ from slams.paper import schedule
 from slams.prior import StateSpace
 
 STEPS, CORRECTIONS, TAU, GAMMA = 512, 1, 0.5, 1e-2
+# Root mean square of a state at which it has diverged. A network that sees no noise at all ends at
+# 1 / eta: what is beyond that by far is no state, though every number of it may be finite.
+LARGEST = 10 / schedule.ETA
 
 
 def guided_noise(
@@ -67,7 +70,8 @@ def sample_states(
 ) -> Tensor:
     """States (members, *state_shape) by ``steps`` x (1 + ``corrections``) network evaluations.
 
-    Raises SlamsError, naming the step and the size of the state, as soon as one is not finite.
+    Raises SlamsError, naming the step and the size of the state, as soon as a member's is beyond
+    LARGEST or not finite.
     """
     if steps < 1 or corrections < 0 or tau <= 0:
         raise SlamsError(
@@ -84,27 +88,26 @@ def sample_states(
     clock = torch.linspace(1, 0, steps + 1, dtype=torch.float64)
     signal, spread = schedule.mu(clock).tolist(), schedule.sigma(clock).tolist()
 
-    def noise_in(x: Tensor, place: int, step: int) -> Tensor:
+    def noise_in(x: Tensor, place: int) -> Tensor:
         level = torch.tensor(spread[place] / signal[place], device=device)
-        noise = guided_noise(prior, observations, x / signal[place], level, times, gamma)
-        if not torch.isfinite(noise).all():
-            size = float(x.double().pow(2).mean().sqrt())
-            raise SlamsError(
-                f"the paper's sampler diverged at step {step + 1} of {steps} (noise level "
-                f"{float(level):.3g}, root mean square of the state {size:.3g}): train the prior "
-                "of the section paper longer, raise paper.sampler.gamma, or check the "
-                "observation errors"
-            )
-        return noise
+        return guided_noise(prior, observations, x / signal[place], level, times, gamma)
 
-    x = normal()
+    x, size = normal(), 1.0
     for step in range(steps):
         ahead = step + 1
         ratio = signal[ahead] / signal[step]
-        x = ratio * x + (spread[ahead] - ratio * spread[step]) * noise_in(x, step, step)
+        x = ratio * x + (spread[ahead] - ratio * spread[step]) * noise_in(x, step)
         for _ in range(corrections):
-            noise = noise_in(x, ahead, step)
+            noise = noise_in(x, ahead)
             length = tau / noise.square().flatten(1).mean(1)
             length = length.view(-1, *[1] * len(prior.state_shape))
             x = x + spread[ahead] * ((2 * length).sqrt() * normal() - length * noise)
+        before, size = size, float(x.square().flatten(1).mean(1).sqrt().max())
+        if not size <= LARGEST:
+            raise SlamsError(
+                f"the paper's sampler diverged at step {ahead} of {steps} (noise level "
+                f"{spread[ahead] / signal[ahead]:.3g}, root mean square of the largest member "
+                f"{before:.3g} before it and {size:.3g} after): train the prior longer, take more "
+                "paper.sampler.steps or a larger gamma, or check the observation errors"
+            )
     return x

@@ -119,14 +119,15 @@ def test_the_seed_alone_decides():
     assert torch.equal(one, again) and not torch.equal(one, other)
 
 
-def test_divergence_names_the_step_and_the_size():
+@pytest.mark.parametrize(("wrong", "after"), [(torch.inf, "(nan|inf)"), (-1e6, r"\d")])
+def test_divergence_names_the_step_and_the_size(wrong, after):
     class Diverging(GaussianWorld):
         def denoise(self, x, sigma, times):
-            return x * (torch.inf if sigma < 1 else 0.5)
+            return x * (wrong if sigma < 1 else 0.5)
 
-    message = r"diverged at step \d+ of 8 \(noise level .*, root mean square of the state \d"
+    message = rf"diverged at step \d+ of 64 \(noise level .* member \d+.* before it and {after}"
     with pytest.raises(SlamsError, match=message):
-        draw(Diverging(), None, members=2, steps=8)
+        draw(Diverging(), None, members=2, steps=64)
 
 
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"tau": 0.0}, {"corrections": -1}])
