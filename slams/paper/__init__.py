@@ -6,10 +6,10 @@ Qu, Nathaniel, Li and Gentine (2024, arXiv 2404.06665) sample with score-based d
 latent arm the observation is the encoded truth, degraded (:mod:`arms`): an inverse crime, which
 says how well the method inverts itself and not how well it would do on observations.
 
-What differs from the paper: the network is the U-Net of :mod:`slams.nets`, which is padded as the
-sphere is and sees latitude and the day of the year; it is trained by :mod:`slams.training`, whose
-learning rate falls along a cosine where the paper's falls linearly, which bounds the gradient's
-norm, and which keeps the weights of the lowest validation loss; a trajectory is one window, not
-29 days composed of many; an ensemble is drawn, not one sample. Only the arms that see the
-background are here: those with auxiliary data need encoders of these.
+What differs from the paper: the network is padded as the sphere is and sees latitude and the day
+of the year, because it learns anomalies, from which neither can be told; it is trained by
+:mod:`slams.training`, whose learning rate falls along a cosine where the paper's falls linearly,
+which bounds the gradient's norm, and which keeps the weights of the lowest validation loss; a
+trajectory is one window, not 29 days composed of many; an ensemble is drawn, not one sample. Only
+the arms that see the background are here: those with auxiliary data need encoders of these.
 """

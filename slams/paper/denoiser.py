@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from slams.errors import SlamsError
-from slams.nets import UNet, position_maps
+from slams.nets import position_maps
 from slams.paper import schedule
+from slams.paper.nets import PaperUNet
 
 
 class EpsDenoiser(nn.Module):
@@ -56,7 +57,7 @@ class EpsDenoiser(nn.Module):
         maps = position_maps(rows, columns, longitude=longitude)
         self.register_buffer("position", maps, persistent=False)
         states = window * channels
-        self.net = UNet(states + len(maps) + 2, states, width, blocks, embedding)
+        self.net = PaperUNet(states + len(maps) + 2, states, width, blocks, embedding)
 
     @property
     def state_shape(self) -> tuple[int, int, int, int]:
@@ -72,8 +73,7 @@ class EpsDenoiser(nn.Module):
         """
         flat = x.flatten(1, 2)
         scale = schedule.mu_of_level(sigma).to(flat).view(-1, 1, 1, 1)
-        # The network's waves then have the frequencies pi to 16 pi of the paper's embedding.
-        clock = (2 * math.pi * schedule.time_of_level(sigma)).to(flat)
+        clock = schedule.time_of_level(sigma).to(flat)
         angle = 2 * math.pi * season.view(-1, 1, 1, 1)
         ones = torch.ones_like(flat[:, :1])
         context = [
@@ -81,7 +81,8 @@ class EpsDenoiser(nn.Module):
             angle.cos() * ones,
             angle.sin() * ones,
         ]
-        noise = self.net(torch.cat([scale * flat, *context], dim=1), clock).float()
+        inputs = torch.cat([scale * flat, *context], dim=1)
+        noise = self.net(inputs, clock).float()
         return (flat - sigma.view(-1, 1, 1, 1) * noise).unflatten(1, x.shape[1:3])
 
 

@@ -31,7 +31,7 @@ class GaussianNoise(nn.Module):
         self.spread = spread
 
     def forward(self, x, clock):
-        t = (clock / (2 * math.pi)).double().view(-1, 1, 1, 1)
+        t = clock.double().view(-1, 1, 1, 1)
         mu, sigma = schedule.mu(t), schedule.sigma(t)
         return (x[:, :STATES] * sigma / (mu**2 * self.spread**2 + sigma**2)).float()
 
@@ -65,7 +65,7 @@ def test_the_network_sees_unit_variance_the_place_and_the_day():
         noisy = clean + level * torch.randn(clean.shape, generator=generator)
         net(noisy, torch.full((16,), level), torch.full((16,), 0.25))
         assert float(seen["x"][:, :STATES].std()) == pytest.approx(1, abs=0.02)
-        clock = float(schedule.time_of_level(torch.tensor(level))) * 2 * math.pi
+        clock = float(schedule.time_of_level(torch.tensor(level)))
         assert seen["clock"].tolist() == pytest.approx([clock] * 16, abs=1e-4)
         assert torch.equal(seen["x"][0, STATES:-2], net.position)
         torch.testing.assert_close(seen["x"][0, -2:, 3, 5], torch.tensor([0.0, 1.0]))
@@ -110,6 +110,31 @@ def test_it_learns_a_planet_of_one_temperature():
     with torch.no_grad():
         # White data's exact noise would leave a third.
         assert float(eps_loss(net, draw(512), torch.zeros(512), generator)) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("channels", "width", "millions"), [(10, [64, 128, 256], 10.3), (5, [32, 64, 128], 2.6)]
+)
+def test_the_network_is_as_large_as_the_papers(channels, width, millions):
+    net = EpsDenoiser(5, channels, ROWS, COLUMNS, width=width, blocks=3, embedding=64)
+    count = sum(p.numel() for p in net.parameters())
+    assert count / 1e6 == pytest.approx(millions, abs=0.05)
+
+
+def test_the_network_follows_the_size_of_what_it_sees():
+    """Residual paths are linear from end to end: the larger the state, the larger the noise."""
+    net = denoiser()
+    x, clock = torch.randn(1, STATES + 6, ROWS, COLUMNS), torch.tensor([0.5])
+    with torch.no_grad():
+        small, large = net.net(1e3 * x, clock), net.net(1e5 * x, clock)
+    torch.testing.assert_close(large / 100, small, rtol=0.05, atol=0.05 * float(small.std()))
+
+
+def test_a_turned_planet_has_turned_noise():
+    net = denoiser(longitude=False)
+    x, sigma, season = torch.randn(1, *net.state_shape), torch.ones(1), torch.zeros(1)
+    turned = net(x.roll(6, -1), sigma, season).roll(-6, -1)
+    torch.testing.assert_close(turned, net(x, sigma, season), atol=1e-5, rtol=1e-4)
 
 
 def test_a_state_that_does_not_halve_is_named():
