@@ -235,11 +235,30 @@ def _networks(config: Config) -> Iterator[str]:
                 f"{_section(space)}.width: {reason}{halvings + 1} resolutions need rows divisible "
                 f"by {factor * 2**halvings}; the grid has {rows}"
             )
+    for space in sorted({prior_space(arm) for arm in config["arms"]}):
+        yield from _carries_noise(config, space)
     for space, section in config["prior"].items():
         if section["parameterisation"] == "eps" and section["modes"]:
             yield (
                 f"prior.{space}.modes is {section['modes']}: with parameterisation: eps it must be "
                 "0, because only the parameterisation karras builds on a linear-Gaussian base"
+            )
+
+
+def _carries_noise(config: Config, space: str) -> Iterator[str]:
+    """A network that predicts the noise has as many channels as there are numbers in a cell."""
+    section, levels = prior_settings(config, space), len(config["levels"])
+    if section["parameterisation"] == "eps":
+        of_latents = {
+            "latent": config["autoencoder"]["latent_channels"],
+            "paper-latent": levels // 2,
+        }
+        needed = config["window"] * of_latents.get(space, levels)
+        if section["width"][0] < needed:
+            yield (
+                f"{_section(space)}.width begins with {section['width'][0]}: a network that "
+                f"predicts the noise needs a channel for each of the {needed} numbers of a cell, "
+                "steps times channels"
             )
 
 

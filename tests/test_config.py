@@ -219,6 +219,11 @@ def test_a_wrong_key_type_or_range_is_told(
             "paper.prior.latent.width: 6 resolutions need rows divisible by 32; the grid has 16",
         ),
         (
+            {"arms": [PAPER], "paper": {"prior": {"latent": {"width": [5, 8]}}}},
+            "paper.prior.latent.width begins with 5: a network that predicts the noise needs a "
+            "channel for each of the 6 numbers of a cell",
+        ),
+        (
             {"paper": {"autoencoder": {"training": {"steps": 10}}}},
             "paper.autoencoder.training.validate_every is 200: more than the 10 steps",
         ),

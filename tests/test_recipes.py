@@ -105,13 +105,19 @@ def make_autoencoder(planet, folder, **keys):
 
 def make_prior(planet, folder, training="train", validation="validation", **keys):
     target = folder / "models/prior.pt"
-    arguments = {"autoencoder": None, "window": 3, "step_hours": 24, **COMMON, **keys}
+    arguments = {
+        "autoencoder": None,
+        "window": 3,
+        "step_hours": 24,
+        "architecture": NET,
+        **COMMON,
+        **keys,
+    }
     train_prior(
         planet[training] if isinstance(training, str) else training,
         planet[validation] if isinstance(validation, str) else validation,
         target,
         statistics=planet["statistics"],
-        architecture=NET,
         checkpoints=folder / "checkpoints/prior",
         **arguments,
     )
@@ -235,7 +241,8 @@ def test_the_latent_prior_carries_its_autoencoder(planet, tmp_path):
 
 
 def test_a_prior_that_predicts_the_noise(planet, tmp_path):
-    path = make_prior(planet, tmp_path, parameterisation="eps")
+    wide = {"architecture": NET | {"width": [6, 6]}, "parameterisation": "eps"}
+    path = make_prior(planet, tmp_path, **wide)
     prior = Prior.load(path)
     assert isinstance(prior.denoiser, EpsDenoiser) and prior.state_shape == (3, 2, *GRID.shape)
     validation = planet["validation"]

@@ -44,6 +44,12 @@ class EpsDenoiser(nn.Module):
                 f"{columns} cells {len(width) - 1} times, which does not come out even; use fewer "
                 "widths or another grid.spacing"
             )
+        if width[0] < window * channels:
+            raise SlamsError(
+                f"prior that predicts the noise: {width[0]} channels at the finest resolution do "
+                f"not carry the noise of {window} steps of {channels} channels; give at least "
+                f"{window * channels} as the first of its width"
+            )
         self.settings: dict[str, Any] = {
             "window": window,
             "channels": channels,

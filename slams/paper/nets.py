@@ -1,9 +1,9 @@
 """The U-Net of the paper's network: linear residual paths from end to end, no normalisation.
 
-A network that predicts the noise must follow the size of what it sees: a sampler that is a little
-off at high noise levels is otherwise never brought back, and ends at hundreds of standard
-deviations. The U-Net of :mod:`slams.nets` normalises groups before its last layer and does not
-follow. Structure and sizes are those of the paper's public code; only the padding is ours.
+A network that predicts the noise must carry it, white as it is, from its input to its output:
+the finest resolution needs at least as many channels as a state has numbers in a cell, and a norm
+before the last layer, as the U-Net of :mod:`slams.nets` has, would take the noise's size away.
+Structure and sizes are those of the paper's public code; only the padding is ours.
 """
 
 import math

@@ -140,3 +140,8 @@ def test_a_turned_planet_has_turned_noise():
 def test_a_state_that_does_not_halve_is_named():
     with pytest.raises(SlamsError, match=r"3 widths halve the state's 6 x 12 cells 2 times"):
         denoiser(rows=6, columns=12, width=[8, 8, 8])
+
+
+def test_a_network_too_narrow_for_the_noise_is_named():
+    with pytest.raises(SlamsError, match=r"5 channels .* do not carry .* 3 steps of 2 channels"):
+        denoiser(width=[5, 8])
