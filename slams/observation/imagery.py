@@ -2,7 +2,8 @@
 
 Brightness temperature sees cloud tops, which no formula gives from temperature alone; the
 network learns its mean and its error variance from the training period, cell by cell. Both are
-in units of the anomaly of brightness temperature from its own seasonal cycle.
+in units of the anomaly of brightness temperature from its own seasonal cycle. The error is that of
+whole innovations, image against field: what one instant's pixels say of a cell is in it.
 """
 
 from itertools import pairwise
