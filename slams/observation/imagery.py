@@ -203,7 +203,7 @@ def observe(
     remedy = "regrid the images to the cells that the operator was fitted on, or fit it again"
     fits(found.values, (len(times), *model.coefficients.shape[1:]), "imagery", remedy)
     remedy = "mend the unit, or mark missing pixels as NaN"
-    plausible(found.values, "imagery", remedy, limits=BRIGHTNESS_RANGE_K)
+    plausible(found.values, "imagery", remedy, BRIGHTNESS_RANGE_K)
     operator = ImageryOperator(model, normalisation, times)
     value = model.normalise(found.values, times)
     return Observation(operator, value, operator.variance, times, "imagery")

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from slams.errors import SlamsError
 from slams.grid import Grid, bilinear
 from slams.observation.base import Observation
-from slams.observation.checks import plausible
+from slams.observation.checks import SURFACE_RANGE_K, plausible
 from slams.observation.points import at_points
 from slams.statistics import Normalisation, evaluate
 from slams.store import Store
@@ -294,7 +294,7 @@ def observe(
     wide = wide.reindex(index=pd.DatetimeIndex(times), columns=ids)
     value = np.array(wide, dtype=np.float32)
     remedy = "mend the station table, whose unit is K, or leave the station out"
-    plausible(value, "stations", remedy, names=ids)
+    plausible(value, "stations", remedy, SURFACE_RANGE_K, names=ids)
     operator = StationOperator(chosen, normalisation, times)
     variance = torch.from_numpy(chosen["error_variance"].values).float()
     return Observation(operator, value, variance, times, "stations")
