@@ -50,6 +50,7 @@ rule train:
             for space in sorted({arm["space"] for arm in config["arms"]})
         ],
         operator_files(streams_used()),
+        persistence_files(),
 
 
 onerror:

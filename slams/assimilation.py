@@ -1,10 +1,9 @@
 """One cell of the ablation from start to end: cases, observations, ensembles, classical analyses.
 
-A case is a window of the test period. The degraded background of a case depends on the seed,
-axis, value and case, never on the arm, so that all arms of an axis value see the same one.
+A case is a window of the test period. The background of a case depends on the seed, axis, value
+and case, never on the arm, so that all arms of an axis value see the same one.
 """
 
-import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,88 +15,47 @@ import torch
 import xarray as xr
 from tqdm import tqdm
 
-from slams.classical import FirstGuess, fit_first_guess, interpolate
+from slams.cases import Case, choose_cases, climate, seed_of, validation_cases
+from slams.classical import FirstGuess, first_guess, fit_first_guess, interpolate
 from slams.errors import SlamsError
-from slams.observation import BlockMean, EveryNth, Identity, Observation, Observations
+from slams.observation import Observation, Observations
 from slams.observation import imagery as imagery_stream
 from slams.observation import stations as station_stream
-from slams.observation.base import Operator, refuse_gross, representation_variance
-from slams.observation.degraded import degrade
+from slams.observation.background import Background, background_of
+from slams.observation.checks import whole
+from slams.observation.quality import deweight, refuse_gross
+from slams.observation.representation import DecoderError
 from slams.posterior import sample
 from slams.prior import Prior
-from slams.statistics import Normalisation
 from slams.store import Store
 
 log = logging.getLogger(__name__)
 
-VALIDATION_WINDOWS = 24  # for representation errors, expected innovations, first-guess errors
-
 
 @dataclass
 class Streams:
-    """What an arm may observe beside the background; None where its archive is not used."""
+    """What an arm may observe beside a degraded background; None where it is not used."""
 
     stations: pd.DataFrame | None = None
     station_fit: xr.Dataset | None = None
     imagery: xr.DataArray | None = None
     imagery_model: imagery_stream.ImageryModel | None = None
+    persistence: xr.Dataset | None = None
 
 
-def seed_of(*parts: Any) -> int:
-    """A seed (63 bits) that depends on ``parts`` alone."""
-    text = "/".join(map(str, parts)).encode()
-    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
+@dataclass(frozen=True)
+class Counts:
+    """What became of a stream's observations in one case; those deweighted are used too."""
 
+    stream: str
+    used: int
+    refused: int
+    deweighted: int
 
-def choose_cases(store: Store, cases: int, window: int, step_hours: float) -> np.ndarray:
-    """Starts (case,) of ``cases`` windows spread evenly over the test period.
-
-    Raises SlamsError where the period has fewer windows.
-    """
-    starts = store.starts(window, step_hours)
-    if len(starts) < cases:
-        raise SlamsError(
-            f"cases: {cases} are asked for, but periods.test holds {len(starts)} windows of "
-            f"{window} steps; lower cases or widen the period"
+    def __str__(self) -> str:
+        return (
+            f"{self.stream} {self.used} used ({self.deweighted} deweighted), {self.refused} refused"
         )
-    return starts[np.linspace(0, len(starts) - 1, cases).round().astype(int)]
-
-
-def degradation(axis: str, value: float, section: Mapping[str, Any]) -> tuple[Operator, float, int]:
-    """Operator, noise (normalised units) and observed steps of an axis at a value.
-
-    ``section`` is the axis's section of the configuration.
-    """
-    if axis == "coarse":
-        return BlockMean(int(value)), float(section["noise"]), int(section["every"])
-    if axis == "noise":
-        factor = int(section["coarse"])
-        operator: Operator = BlockMean(factor) if factor > 1 else Identity()
-        return operator, float(value), int(section["every"])
-    if axis == "sparse":
-        return EveryNth(int(value)), float(section["noise"]), int(section["every"])
-    raise SlamsError(f"axis {axis!r} is not coarse, noise or sparse")
-
-
-def _validation_windows(
-    store: Store, window: int, step_hours: float
-) -> tuple[torch.Tensor, np.ndarray]:
-    """Windows (n, step, level, latitude, longitude) and the times of their steps (n, step)."""
-    starts = store.starts(window, step_hours)
-    if len(starts) < 2:
-        raise SlamsError(
-            f"periods.validation holds {len(starts)} windows of {window} steps, too few to say "
-            "what is to be expected: widen it"
-        )
-    chosen = np.unique(np.linspace(0, len(starts) - 1, VALIDATION_WINDOWS).round().astype(int))
-    starts = starts[chosen]
-    times = store.times[starts[:, None] + np.arange(window)]
-    return torch.from_numpy(store.batch(starts, window)), times
-
-
-def _climate(normalisation: Normalisation, times: np.ndarray) -> np.ndarray:
-    """The climatology (step, level, latitude, longitude) in normalised units."""
-    return normalisation.normalise(normalisation.climatology(times), times)
 
 
 def _through(prior: Prior, windows: torch.Tensor) -> torch.Tensor:
@@ -108,21 +66,26 @@ def _through(prior: Prior, windows: torch.Tensor) -> torch.Tensor:
 
 def observe_case(
     prior: Prior,
-    truth: np.ndarray,
-    times: np.ndarray,
+    case: Case,
     *,
     names: list[str],
-    background: tuple[Operator, float, int] | None,
+    background: Background | None,
     streams: Streams,
     seed: int,
 ) -> Observations:
-    """The observations of one case by the streams called ``names``."""
+    """The observations of one case by the streams called ``names``.
+
+    Raises SlamsError where a stream is not given, is not of the prior's levels and grid, or holds
+    what is no temperature.
+    """
     made: list[Observation] = []
+    times = case.times
     if "background" in names:
         if background is None:
             raise SlamsError("an arm with a background needs an axis and a value")
-        operator, noise, every = background
-        made.append(degrade(truth, operator, times, noise=noise, every=every, seed=seed))
+        kelvin = prior.normalisation.to_kelvin(case.truth, times)
+        whole(kelvin, "background", "build the store again from whole fields in K")
+        made.append(background.observe(case, seed))
     if "stations" in names:
         if streams.stations is None or streams.station_fit is None:
             raise SlamsError("the arm names stations, but archives.stations.source is none")
@@ -139,7 +102,11 @@ def observe_case(
                 streams.imagery, streams.imagery_model, prior.normalisation, times
             )
         )
-    return Observations(made)
+    observations = Observations(made)
+    # Levels, grid and steps that do not fit are told now, not from within the sampler.
+    with torch.no_grad():
+        observations.predict(torch.from_numpy(case.truth)[None])
+    return observations
 
 
 def assimilate_cell(
@@ -160,49 +127,56 @@ def assimilate_cell(
 
     ``arm`` has name, space and streams; ``axis`` is "none" for an arm without background,
     ``settings`` is what the axis holds fixed;
-    ``sampler`` is that section of the configuration. Raises SlamsError where a case has no
-    observation left.
+    ``sampler`` is that section of the configuration. Raises SlamsError where a store is not of
+    the prior's fields, where they are no temperatures, and where a case has no observation left.
     """
     names = list(arm["streams"])
-    background = degradation(axis, value, settings) if "background" in names else None
-    starts = choose_cases(test, cases, prior.window, prior.step_hours)
-    windows, times_of = _validation_windows(validation, prior.window, prior.step_hours)
-    rebuilt = _through(prior, windows) if prior.space == "latent" else windows
-    climates = np.stack([_climate(prior.normalisation, times) for times in times_of])
-    first = _first_guess(
-        windows, climates, background, seed_of(seed, "validation", axis, float(value))
-    )
-    coordinates = {n: prior.statistics[n].values for n in ("level", "latitude", "longitude")}
+    background = None
+    if "background" in names:
+        background = background_of(
+            axis,
+            value,
+            settings,
+            normalisation=prior.normalisation,
+            persistence=streams.persistence,
+        )
+    for period, store in (("test", test), ("validation", validation)):
+        _check_store(prior, store, period)
+    possible = None if background is None else background.possible
+    starts = choose_cases(test, cases, prior.window, prior.step_hours, possible)
+    known = validation_cases(validation, prior.window, prior.step_hours, possible)
+    windows = torch.from_numpy(np.stack([case.truth for case in known]))
+    degraded = None
+    if background is not None:
+        drawn = seed_of(seed, "validation", axis, float(value))
+        degraded = [background.observe(case, seed_of(drawn, n)) for n, case in enumerate(known)]
+    climates = np.stack([climate(prior.normalisation, case.times) for case in known])
+    first = fit_first_guess(windows, climates, degraded)
+    decoder = DecoderError(windows, _through(prior, windows)) if prior.space == "latent" else None
+    coordinates = {n: prior.statistics[n].values for n in ("latitude", "longitude")}
     pieces = []
     for number, start in enumerate(tqdm(starts, unit="case", mininterval=10)):
-        times = test.times[start : start + prior.window]
-        truth = test.window(start, prior.window)
-        drawn = seed_of(seed, axis, float(value), number)
+        case = Case(test, int(start), prior.window)
         observations = observe_case(
             prior,
-            truth,
-            times,
+            case,
             names=names,
             background=background,
             streams=streams,
-            seed=drawn,
+            seed=seed_of(seed, axis, float(value), number),
         )
-        counts = _refuse(observations, windows, sampler["gross_error"])
+        normal = climate(prior.normalisation, case.times)
+        counts = control(observations, first_guess(observations, first, normal), first, sampler)
         if not len(observations):
             raise SlamsError(
-                f"arm {arm['name']}: the case from {np.datetime_as_string(times[0], 'h')} has no "
-                "observation left after quality control; add a stream or move periods.test"
+                f"arm {arm['name']}: the case from {np.datetime_as_string(case.times[0], 'h')} has "
+                "no observation left after quality control; add a stream or move periods.test"
             )
         interpolated = interpolate(
-            observations,
-            first,
-            windows=windows,
-            climate=_climate(prior.normalisation, times),
-            latitude=coordinates["latitude"],
-            longitude=coordinates["longitude"],
+            observations, first, windows=windows, climate=normal, **coordinates
         )
-        if prior.space == "latent":
-            _add_decoder_error(observations, windows, rebuilt)
+        if decoder is not None:
+            decoder.add_to(observations)
         ensemble = sample(
             prior,
             observations,
@@ -215,21 +189,9 @@ def assimilate_cell(
             sigma_max=sampler["sigma_max"],
         )
         pieces.append(
-            _case_dataset(
-                prior,
-                ensemble=ensemble,
-                truth=truth,
-                interpolated=interpolated,
-                times=times,
-                counts=counts,
-            )
+            _case_dataset(prior, case, ensemble=ensemble, interpolated=interpolated, counts=counts)
         )
-        log.info(
-            "case %d of %d: %s",
-            number + 1,
-            cases,
-            ", ".join(f"{n} {used} used, {refused} refused" for n, used, refused in counts),
-        )
+        log.info("case %d of %d: %s", number + 1, cases, ", ".join(map(str, counts)))
     data = xr.concat(pieces, dim="case").assign_coords(
         case=np.arange(cases), member=np.arange(sampler["members"])
     )
@@ -244,71 +206,62 @@ def assimilate_cell(
     return data
 
 
-def _first_guess(
-    windows: torch.Tensor,
-    climates: np.ndarray,
-    background: tuple[Operator, float, int] | None,
-    seed: int,
-) -> FirstGuess:
-    if background is None:
-        return fit_first_guess(windows, climates, None)
-    operator, noise, every = background
-    times = np.zeros(windows.shape[1], dtype="datetime64[ns]")
-    degraded = [
-        degrade(
-            window.numpy(), operator, times, noise=noise, every=every, seed=seed_of(seed, number)
+def _check_store(prior: Prior, store: Store, period: str) -> None:
+    """The fields are of the prior's levels and cells."""
+    expected = tuple(prior.statistics.sizes[n] for n in ("level", "latitude", "longitude"))
+    if store.shape != expected:
+        raise SlamsError(
+            f"store/{period}: fields of {store.shape} (level, latitude, longitude), the prior's "
+            f"are {expected}: build the store with the prior's levels and grid.spacing"
         )
-        for number, window in enumerate(windows)
-    ]
-    return fit_first_guess(windows, climates, degraded)
 
 
-def _refuse(
-    observations: Observations, windows: torch.Tensor, gross_error: float
-) -> list[tuple[str, int, int]]:
-    """Refuse gross errors; (stream, used, refused) of each stream."""
+def control(
+    observations: Observations, guess: np.ndarray, first: FirstGuess, sampler: Mapping[str, Any]
+) -> list[Counts]:
+    """Quality control of every stream but the background, against the first guess.
+
+    ``guess`` (step, level, latitude, longitude) is the case's, in normalised units; with the
+    errors that first guesses make it says what is to be expected (:mod:`observation.quality`).
+    ``sampler`` has ``gross_error`` and ``robust``, in standard deviations.
+    """
+    fields = torch.from_numpy(guess + first.errors).float()
     counts = []
     for stream in observations:
-        refused = 0
-        # The background is degraded here and has no gross errors.
+        refused = deweighted = 0
+        # The background is made here, has no gross errors, and is what the others are held to.
         if stream.name != "background" and len(stream):
-            _, refused = refuse_gross(stream, windows, gross_error)
-        counts.append((stream.name, len(stream), refused))
+            _, refused = refuse_gross(stream, fields, sampler["gross_error"])
+            if sampler["robust"] is not None and len(stream):
+                deweighted = deweight(stream, fields, sampler["robust"])
+        counts.append(Counts(stream.name, len(stream), refused, deweighted))
     return counts
-
-
-def _add_decoder_error(
-    observations: Observations, windows: torch.Tensor, rebuilt: torch.Tensor
-) -> None:
-    """Add to R what the decoder cannot give, which only a latent prior has to bear."""
-    for stream in observations:
-        if len(stream):
-            stream.inflate(representation_variance(stream, windows, rebuilt))
 
 
 def _case_dataset(
     prior: Prior,
+    case: Case,
     *,
     ensemble: xr.DataArray,
-    truth: np.ndarray,
     interpolated: np.ndarray,
-    times: np.ndarray,
-    counts: list[tuple[str, int, int]],
+    counts: list[Counts],
 ) -> xr.Dataset:
-    normalisation = prior.normalisation
+    normalisation, times = prior.normalisation, case.times
     cells = ("step", "level", "latitude", "longitude")
     kelvin = {"units": "K"}
     return xr.Dataset(
         {
             "analysis": (("member", *cells), ensemble.values, kelvin),
-            "truth": (cells, normalisation.to_kelvin(truth, times), kelvin),
+            "truth": (cells, normalisation.to_kelvin(case.truth, times), kelvin),
             "interpolation": (cells, normalisation.to_kelvin(interpolated, times), kelvin),
             "climatology": (cells, normalisation.climatology(times).astype(np.float32), kelvin),
-            "observations_used": ("stream", [used for _, used, _ in counts]),
-            "observations_refused": ("stream", [refused for *_, refused in counts]),
+            **{
+                f"observations_{name}": ("stream", [getattr(count, name) for count in counts])
+                for name in ("used", "refused", "deweighted")
+            },
         },
         coords={
-            "stream": [name for name, *_ in counts],
+            "stream": [count.stream for count in counts],
             "time": ("step", times),
             **{n: prior.statistics[n].values for n in cells[1:]},
         },

@@ -50,7 +50,13 @@ def interpolate_background(observation: Observation, rows: int, columns: int) ->
     SlamsError where no step was seen.
     """
     values = observation.full.cpu().numpy().astype(np.float64)
-    row, column = observation.operator.positions(rows, columns)  # type: ignore[attr-defined]
+    positions = getattr(observation.operator, "positions", None)
+    if positions is None:
+        raise SlamsError(
+            "a background is interpolated from whole rows and columns; take identity, block mean "
+            "or every n-th cell"
+        )
+    row, column = positions(rows, columns)
     steps = np.flatnonzero(np.isfinite(values).all((1, 2, 3)))
     if not len(steps):
         raise SlamsError("the background was seen at no step of the window: lower axes.*.every")
@@ -96,6 +102,20 @@ def fit_first_guess(
     return FirstGuess(amplitude, departure - amplitude[..., None, None] * guess)
 
 
+def first_guess(observations: Observations, first: FirstGuess, climate: np.ndarray) -> np.ndarray:
+    """The case's first guess (step, level, latitude, longitude), from its background alone.
+
+    ``climate``, of the same shape, is the climatology of the case; all in normalised units. It is
+    the climatology where there is no background.
+    """
+    guess = climate.astype(np.float64)
+    for stream in observations:
+        if stream.name == "background":
+            background = interpolate_background(stream, *climate.shape[-2:])
+            guess = guess + first.amplitude[..., None, None] * (background - climate)
+    return guess
+
+
 def interpolate(
     observations: Observations,
     first: FirstGuess,
@@ -112,10 +132,7 @@ def interpolate(
     ``latitude``, ``longitude`` in degrees.
     """
     streams = {stream.name: stream for stream in observations}
-    analysis = climate.astype(np.float64)
-    if "background" in streams:
-        background = interpolate_background(streams["background"], *climate.shape[-2:])
-        analysis = analysis + first.amplitude[..., None, None] * (background - climate)
+    analysis = first_guess(observations, first, climate)
     if "imagery" in streams:
         analysis = analysis + _imagery_increment(
             streams["imagery"], analysis, windows, first.errors
@@ -145,10 +162,13 @@ def _imagery_increment(
         pairs = zip(windows.split(1), guesses.split(1), strict=True)
         seen = torch.cat([stream.operator(w) - stream.operator(g) for w, g in pairs])
         state = torch.from_numpy(guess).float()[None]
-        noise = float(stream.variance(state).mean())
+        noise = float((stream.variance(state) - stream.extra).mean())
         predicted = stream.operator(state)[0].numpy()
     gain = _regression(errors, seen.numpy(), noise)
-    innovation = np.nan_to_num(stream.full.numpy() - predicted)
+    # What quality control has added to an error takes its share of the gain from the pixel.
+    added = stream.on_map(stream.extra, 0.0).numpy()
+    expected = float((seen**2).mean()) + noise
+    innovation = np.nan_to_num(stream.full.numpy() - predicted) * expected / (expected + added)
     return gain[..., None, None] * innovation[:, None]
 
 
@@ -170,12 +190,15 @@ def _station_increment(
     with torch.no_grad():
         state = torch.from_numpy(guess).float()[None]
         innovation = stream.full.numpy() - operator(state)[0].numpy()
-        noise = float(stream.variance(state).mean())
+        own = stream.variance(state) - stream.extra
+        noise = float(own.mean())
+    # What quality control has added to an error takes its share of the station's weight.
+    trust = stream.on_map((own / (own + stream.extra))[0], 0.0).numpy()
     damping = noise / np.maximum((surface**2).mean((0, 2, 3)), 1e-12)
     weights = _barnes_weights(operator, latitude, longitude, _reach_km(surface, latitude))
     for step in range(len(guess)):
         seen = np.isfinite(innovation[step])
-        near = weights[:, seen]
+        near = weights[:, seen] * trust[step, seen]
         spread = near @ innovation[step, seen] / (near.sum(1) + damping[step])
         increment[step] = gain[step, :, None, None] * spread.reshape(len(latitude), -1)
     return increment

@@ -21,6 +21,7 @@ ERA5_LEVELS = frozenset(
     ]
 )
 CLIMATOLOGY_DAYS = 360
+LEAST_PAIRS = 20  # of fields that many steps apart, to fit persistence: as in persistence_fit
 
 
 def faults(config: Config) -> list[str]:
@@ -32,6 +33,7 @@ def faults(config: Config) -> list[str]:
         _periods,
         _arms,
         _axes,
+        _persistence,
         _networks,
         _training,
         _sampler,
@@ -133,6 +135,9 @@ def _axes(config: Config) -> Iterator[str]:
     factors = {
         "axes.coarse.values": config["axes"]["coarse"]["values"],
         "axes.noise.coarse": [config["axes"]["noise"]["coarse"]],
+        "axes.persistence.coarse": [config["axes"]["persistence"]["coarse"]]
+        if config["axes"]["persistence"]["values"]
+        else [],
     }
     for key, values in factors.items():
         for value in values:
@@ -144,6 +149,37 @@ def _axes(config: Config) -> Iterator[str]:
     seen = any("background" in arm["streams"] for arm in config["arms"])
     if seen and not any(config["axes"][axis]["values"] for axis in AXES):
         yield "axes has no values: an arm with a background needs at least one"
+
+
+def _persistence(config: Config) -> Iterator[str]:
+    """Every period reaches back far enough for the oldest background."""
+    key = "axes.persistence.values"
+    values = config["axes"]["persistence"]["values"]
+    if not values:
+        return
+    if config["archives"]["era5"]["members"] == "stack":
+        yield (
+            f"{key} is {values}: must be [] with archives.era5.members: stack, because members "
+            "are no steps in time"
+        )
+        return
+    try:
+        counts = {split: len(times(config, split)) for split in config["periods"]}
+    except ConfigError:  # told by _periods
+        return
+    # Pairs to fit, windows to say what first guesses err by, cases.
+    window, oldest = config["window"], max(values)
+    needed = {
+        "train": LEAST_PAIRS,
+        "validation": window + 1,
+        "test": window + config["cases"] - 1,
+    }
+    for split, fields in needed.items():
+        if counts[split] < oldest + fields:
+            yield (
+                f"{key} has {oldest}: periods.{split} holds {counts[split]} fields, and needs "
+                f"{oldest + fields} for a background of that age; widen it or leave the value out"
+            )
 
 
 def _networks(config: Config) -> Iterator[str]:
@@ -182,6 +218,12 @@ def _sampler(config: Config) -> Iterator[str]:
     low, high = config["sampler"]["sigma_min"], config["sampler"]["sigma_max"]
     if low >= high:
         yield f"sampler.sigma_min is {low:g}: must be less than sampler.sigma_max, {high:g}"
+    robust, gross = config["sampler"]["robust"], config["sampler"]["gross_error"]
+    if robust is not None and robust >= gross:
+        yield (
+            f"sampler.robust is {robust:g}: must be less than sampler.gross_error, {gross:g}, "
+            "beyond which observations are refused"
+        )
 
 
 def _files(config: Config) -> Iterator[str]:

@@ -11,7 +11,7 @@ Config = Mapping[str, Any]
 Period = tuple[datetime, datetime]
 Cell = tuple[str, str, str]
 
-AXES = ("coarse", "noise", "sparse")
+AXES = ("coarse", "noise", "sparse", "persistence")
 # The cell of an arm that sees no background: its degradation does not matter.
 NO_AXIS = ("none", "0")
 
@@ -128,7 +128,7 @@ def value_text(value: float) -> str:
 def cells(config: Config) -> list[Cell]:
     """Every cell as (arm, axis, value), in the configuration's order.
 
-    An arm without a background has one cell, ("none", "0"): the axes degrade the background.
+    An arm without a background has one cell, ("none", "0"): the axes are the background's.
     """
     levels = [
         (axis, value_text(value)) for axis in AXES for value in config["axes"][axis]["values"]

@@ -18,16 +18,9 @@ from worlds import (
     with_fields,
 )
 
-from slams.assimilation import (
-    Streams,
-    assimilate_cell,
-    choose_cases,
-    degradation,
-    observe_case,
-    seed_of,
-)
+from slams.assimilation import Streams, assimilate_cell, observe_case
+from slams.cases import Case, choose_cases
 from slams.errors import SlamsError
-from slams.observation import BlockMean, EveryNth, Identity
 from slams.observation.imagery import ImageryModel, ImageryNetwork, ImageryOperator
 from slams.observation.stations import StationOperator
 from slams.statistics import Normalisation
@@ -43,6 +36,7 @@ SAMPLER = {
     "sigma_min": 0.02,
     "sigma_max": 20.0,
     "gross_error": 5.0,
+    "robust": None,
 }
 SETTINGS = {
     "coarse": {"noise": 0.1, "every": 1},
@@ -275,14 +269,49 @@ def test_too_few_windows_name_the_key(stores):
         cell(stores, cases=24)
 
 
-@pytest.mark.parametrize("cases", [1, 2, 5, 17, 23])
-def test_cases_are_distinct_and_spread_over_the_period(stores, cases):
-    starts = choose_cases(stores[0], cases, WINDOW, 24.0)
-    assert len(np.unique(starts)) == cases
-    assert starts[0] == 0
-    if cases > 1:
-        assert starts[-1] == 22
-        assert np.ptp(np.diff(starts)) <= 1
+@pytest.mark.parametrize("period", ["test", "validation"])
+@pytest.mark.parametrize("part", [np.s_[:, :2], np.s_[:, :, :4], np.s_[..., :8]])
+def test_a_store_of_other_levels_or_cells_is_told_before_anything_is_sampled(stores, period, part):
+    other = with_fields(stores[period == "validation"], stores[0].fields[part])
+    pair = (other, stores[1]) if period == "test" else (stores[0], other)
+    with pytest.raises(SlamsError, match=rf"store/{period}: .* are \(3, 8, 16\): build the store"):
+        cell(pair)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (100.0, r"stream background: 1 values are no temperatures in K, .* build the store again"),
+        (np.inf, r"stream background: 1 values are no temperatures in K, the first inf"),
+        (np.nan, r"stream background: 1 cells of the fields are missing"),
+    ],
+)
+def test_a_truth_that_is_no_temperature_is_told(stores, wrong, message):
+    fields = np.array(stores[0].fields)
+    fields[0, 1, 2, 3] = wrong
+    with pytest.raises(SlamsError, match=message):
+        cell((with_fields(stores[0], fields), stores[1]))
+
+
+def test_a_noise_that_is_none_is_told(stores):
+    for noise in (0.0, -1.0):
+        with pytest.raises(SlamsError, match=r"background's error must be positive"):
+            cell(stores, axis="noise", value=noise)
+
+
+def test_the_decoders_error_is_asked_once_a_cell_where_it_is_one_number(
+    stores, streams, monkeypatch
+):
+    asked = []
+
+    def counted(observation, *_):
+        asked.append(observation.name)
+        return torch.tensor(0.1)
+
+    monkeypatch.setattr("slams.observation.representation.representation_variance", counted)
+    cell(stores, streams, BOTH, cases=3)
+    # The network of the imagery sees the season: its error is the case's own.
+    assert sorted(asked) == ["background", "imagery", "imagery", "imagery", "stations"]
 
 
 def test_a_validation_period_too_short_is_an_error(stores, tmp_path):
@@ -312,27 +341,9 @@ def test_a_stream_without_its_archive_is_an_error(stores, names, message):
     with pytest.raises(SlamsError, match=message):
         observe_case(
             IdealPrior(WINDOW),
-            stores[0].window(0, WINDOW),
-            TEST_TIMES[:WINDOW],
+            Case(stores[0], 0, WINDOW),
             names=names,
             background=None,
             streams=Streams(),
             seed=0,
         )
-
-
-def test_an_axis_is_an_operator_a_noise_and_steps():
-    section = {"noise": 0.1, "coarse": 4, "every": 4}
-    assert degradation("coarse", 8.0, section) == (BlockMean(8), 0.1, 4)
-    assert degradation("noise", 0.5, section) == (BlockMean(4), 0.5, 4)
-    assert degradation("noise", 0.5, section | {"coarse": 1}) == (Identity(), 0.5, 4)
-    assert degradation("sparse", 12, section) == (EveryNth(12), 0.1, 4)
-    with pytest.raises(SlamsError, match=r"'wet' is not coarse, noise or sparse"):
-        degradation("wet", 1.0, section)
-
-
-def test_seeds_differ_and_stay():
-    assert seed_of(1, "coarse", 4.0, 0) == seed_of(1, "coarse", 4.0, 0)
-    seeds = {seed_of(s, a, v, n) for s in (1, 2) for a in "ab" for v in (2.0, 4.0) for n in (0, 1)}
-    assert len(seeds) == 16
-    assert all(0 <= seed < 2**63 for seed in seeds)

@@ -27,6 +27,7 @@ AXIS_LABELS: Final = {
     "coarse": "block size (cells)",
     "noise": "noise, standard deviation (normalised units)",
     "sparse": "every n-th row and column (cells)",
+    "persistence": "age of the background (steps)",
 }
 SCORE_LABELS: Final = {
     "crps": "CRPS (K)",

@@ -11,7 +11,10 @@ from slams.errors import SlamsError
 
 
 class Operator(Protocol):
-    """H: normalised fields (batch, step, level, latitude, longitude) to what is observed."""
+    """H: normalised fields (batch, step, level, latitude, longitude) to what is observed.
+
+    One that is linear, or linear and a constant, says so by an attribute ``affine``.
+    """
 
     def __call__(self, x: Tensor) -> Tensor:
         """Predicted observations (batch, *shape)."""
@@ -25,10 +28,12 @@ class Observation:
     ``variance`` is the observation error's variance, of a shape that broadcasts to it, in the
     units of ``value`` squared. ``times`` (step,) are those of the window. Where the operator
     itself predicts the error (imagery), ``variance`` is a function of the fields instead.
+    ``mask``, of a shape that broadcasts to ``value``, is True where something was observed: what
+    marks a missing value by another number than NaN needs one.
 
     A missing value is dropped before anything is computed: what stands in its place changes
-    nothing. Raises SlamsError where a value is infinite, where the variance of a value is not
-    positive, or where the shapes do not agree.
+    nothing. Raises SlamsError where there is no value at all, where one is infinite, where the
+    variance of a value is not positive, or where the shapes do not agree.
     """
 
     def __init__(
@@ -38,14 +43,22 @@ class Observation:
         variance: Tensor | np.ndarray | float | Callable[[Tensor], Tensor],
         times: np.ndarray,
         name: str = "background",
+        mask: Tensor | np.ndarray | None = None,
     ) -> None:
         self.operator, self.times, self.name = operator, np.asarray(times), name
         # A copy: refused values are made missing later, in place.
         full = torch.as_tensor(value, dtype=torch.float32)
         full = full.clone(memory_format=torch.contiguous_format)
+        self.full = full
+        if not full.numel():
+            raise SlamsError(
+                f"stream {name}: observations of shape {tuple(full.shape)} hold no value; leave "
+                "the stream out, or mark what is missing as NaN"
+            )
+        if mask is not None:
+            full[~self._fitting(torch.as_tensor(mask, dtype=torch.bool), "a mask")] = torch.nan
         if torch.isinf(full).any():
             raise SlamsError(f"stream {name}: an observation is infinite; missing values are NaN")
-        self.full = full
         self.seen = torch.nonzero(torch.isfinite(full).flatten())[:, 0]
         self.value = full.flatten()[self.seen]
         self.extra: Tensor | float = 0.0
@@ -53,18 +66,23 @@ class Observation:
         self._variance = torch.zeros(0)
         if not callable(variance):
             given = torch.as_tensor(variance, dtype=torch.float32)
-            try:
-                given = given.expand(full.shape).flatten()[self.seen]
-            except RuntimeError:
-                raise SlamsError(
-                    f"stream {name}: error variance of shape {tuple(given.shape)} does not fit "
-                    f"observations of shape {tuple(full.shape)}"
-                ) from None
+            given = self._fitting(given, "error variance").flatten()[self.seen]
             if not (torch.isfinite(given).all() and (given > 0).all()):
                 raise SlamsError(
-                    f"stream {name}: the observation error's variance must be positive and finite"
+                    f"stream {name}: the observation error's variance must be positive and finite; "
+                    "mend the noise, or the fit that it comes from"
                 )
             self._variance = given
+
+    def _fitting(self, given: Tensor, what: str) -> Tensor:
+        """``given`` of the values' shape."""
+        try:
+            return given.expand(self.full.shape)
+        except RuntimeError:
+            raise SlamsError(
+                f"stream {self.name}: {what} of shape {tuple(given.shape)} does not fit "
+                f"observations of shape {tuple(self.full.shape)}"
+            ) from None
 
     def __len__(self) -> int:
         return len(self.value)
@@ -107,6 +125,12 @@ class Observation:
         if self._predicted_variance is None:
             return (self._variance + self.extra)[None]
         return self._predicted_variance(x).detach().flatten(1)[:, self.seen] + self.extra
+
+    def on_map(self, given: Tensor | float, elsewhere: float) -> Tensor:
+        """``given`` (n,) where the values seen have their places, in the full shape."""
+        full = torch.full_like(self.full, elsewhere)
+        full.view(-1)[self.seen] = torch.as_tensor(given, dtype=full.dtype, device=full.device)
+        return full
 
     def inflate(self, variance: Tensor) -> None:
         """Add ``variance``, broadcast to the full shape, to the error's variance."""
@@ -159,42 +183,3 @@ class Observations:
         """Error variances (batch, n) of all streams."""
         parts = [stream.variance(x).expand(len(x), -1) for stream in self.streams]
         return torch.cat(parts, dim=1)
-
-
-def representation_variance(observation: Observation, fields: Tensor, rebuilt: Tensor) -> Tensor:
-    """Variance that a decoder's error adds to an observation's, to be added to R.
-
-    ``fields`` (n, step, level, latitude, longitude) are normalised windows that were not
-    trained on, ``rebuilt`` the same through the autoencoder. The mean square of
-    H(fields) - H(rebuilt) is pooled over everything but the level, where the observation has
-    one: shape (level, 1, 1), else a scalar.
-    """
-    with torch.no_grad():
-        square = (observation.operator(fields) - observation.operator(rebuilt)) ** 2
-    if square.ndim == 5:
-        return square.mean((0, 1, 3, 4))[:, None, None]
-    return square.mean()
-
-
-def refuse_gross(observation: Observation, fields: Tensor, limit: float) -> tuple[Observation, int]:
-    """Drop values that lie ``limit`` standard deviations from what the climate lets expect.
-
-    ``fields`` (n, step, level, latitude, longitude) are normalised windows of another period:
-    the mean and variance of H over them, plus R, say what is to be expected. The variance of a
-    single value is drawn towards the stream's, since ``fields`` are few. Returns the
-    observations left and the number refused. Raises SlamsError where there are fewer than two
-    fields, which let nothing be expected.
-    """
-    if len(fields) < 2:
-        raise SlamsError(
-            f"stream {observation.name}: {len(fields)} windows do not say how far the climate "
-            "varies; widen periods.validation"
-        )
-    with torch.no_grad():
-        predicted = torch.cat([observation.predict(field[None]) for field in fields])
-        error = torch.cat([observation.variance(field[None]) for field in fields]).mean(0)
-    pooled = predicted.var(0).mean()
-    climate = (len(fields) * predicted.var(0) + 8 * pooled) / (len(fields) + 8)
-    far = (observation.value - predicted.mean(0)).abs() > limit * (climate + error).sqrt()
-    observation.drop(far)
-    return observation, int(far.sum())

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from slams.errors import SlamsError
 from slams.observation import BlockMean, Identity, Observation, Observations
-from slams.observation.base import refuse_gross, representation_variance
 
 TIMES = np.array(["2001-01-01", "2001-01-02"], dtype="datetime64[ns]")
 SHAPE = (2, 3, 4, 8)  # step, level, latitude, longitude
@@ -46,6 +45,20 @@ def test_the_variance_of_a_value_must_be_positive_and_finite(wrong):
     variance[1, 2, 3, 7] = wrong
     with pytest.raises(SlamsError, match=r"stream background: .* positive and finite"):
         Observation(Identity(), numbered(), variance, TIMES)
+
+
+@pytest.mark.parametrize("shape", [(0,), (2, 0), (2, 3, 0, 8)])
+def test_a_stream_of_no_value_at_all_is_told(shape):
+    with pytest.raises(SlamsError, match=r"stream stations: .* hold no value; leave the stream"):
+        Observation(Identity(), torch.zeros(shape), 1.0, TIMES, "stations")
+
+
+def test_a_mask_of_any_shape_that_broadcasts_marks_what_is_missing():
+    step, cells = torch.tensor([True, False])[:, None, None, None], torch.rand(4, 8) < 0.5
+    observation = Observation(Identity(), numbered(), 1.0, TIMES, mask=step & cells)
+    assert torch.equal(observation.value, numbered()[0][:, cells].flatten())
+    with pytest.raises(SlamsError, match=r"stream background: a mask of shape \(5,\) does not fit"):
+        Observation(Identity(), numbered(), 1.0, TIMES, mask=np.ones(5))
 
 
 def test_shapes_that_do_not_agree_are_refused():
@@ -164,88 +177,6 @@ def test_all_of_a_stream_moves_to_a_device():
     assert together.value.device == meta
     x = torch.empty(3, *SHAPE, device=meta)
     assert together.predict(x).device == together.variance(x).device == meta
-
-
-def test_the_decoders_error_is_pooled_over_all_but_the_level():
-    generator = torch.Generator().manual_seed(2)
-    fields, rebuilt = torch.randn(2, 6, *SHAPE, generator=generator)
-    value = torch.zeros(2, 3, 2, 4)
-    observation = Observation(BlockMean(2), value, 1.0, TIMES)
-    error = BlockMean(2)(fields - rebuilt).numpy()
-    direct = np.array([np.mean(error[:, :, level] ** 2) for level in range(3)])
-    found = representation_variance(observation, fields, rebuilt)
-    assert found.shape == (3, 1, 1)
-    np.testing.assert_allclose(found.flatten(), direct, rtol=1e-5)
-    observation.inflate(found)
-    expected = 1 + np.broadcast_to(direct[:, None, None], value.shape)
-    np.testing.assert_allclose(observation.variance(fields)[0], expected.ravel(), rtol=1e-5)
-    stations = Observation(lambda x: x.mean((2, 3)), torch.zeros(2, 8), 1.0, TIMES)
-    found = representation_variance(stations, fields, rebuilt)
-    direct = np.mean((fields - rebuilt).numpy().mean((2, 3)) ** 2)
-    np.testing.assert_allclose(found, direct, rtol=1e-5)
-
-
-def climate_and_case(values: int, fields: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Windows of another period, and one window's observations in K about 280 K."""
-    generator = torch.Generator().manual_seed(seed)
-    climate = 280 + 3 * torch.randn(fields, 1, 1, 1, values, generator=generator)
-    truth = 280 + 3 * torch.randn(1, 1, 1, values, generator=generator)
-    return climate, truth + torch.randn(truth.shape, generator=generator)
-
-
-def test_a_gross_error_is_refused_and_an_ordinary_one_is_not():
-    climate, value = climate_and_case(values=500, fields=24, seed=3)
-    gross = torch.tensor([7, 70, 200, 499])
-    value[..., gross] += torch.tensor([25.0, -25.0, 25.0, -25.0])
-    value[..., 100:110] = NAN
-    observation = Observation(Identity(), value, 1.0, TIMES[:1], "stations")
-    left, refused = refuse_gross(observation, climate, 5.0)
-    assert left is observation
-    assert refused == 4
-    assert len(left) == 500 - 10 - 4
-    assert torch.isnan(left.full[0, 0, 0, gross]).all()
-    assert int(torch.isnan(left.full).sum()) == 14
-
-
-def test_ordinary_observations_are_hardly_ever_refused():
-    rates = {}
-    for limit in (3.0, 5.0):
-        climate, value = climate_and_case(values=50_000, fields=24, seed=4)
-        observation = Observation(Identity(), value, 1.0, TIMES[:1], "stations")
-        rates[limit] = refuse_gross(observation, climate, limit)[1] / 50_000
-    # A Gaussian has 0.0027 beyond three; the few fields that say what is to be expected add some.
-    assert 0.0027 < rates[3.0] < 0.01
-    assert rates[5.0] < 1e-4
-
-
-def test_what_the_climate_does_not_vary_by_is_judged_by_the_error_alone():
-    climate = torch.full((24, 1, 1, 1, 100), 280.0)
-    value = torch.full((1, 1, 1, 100), 280.0)
-    value[..., 0], value[..., 1] = 284.0, 286.0
-    observation = Observation(Identity(), value, 1.0, TIMES[:1], "stations")
-    assert refuse_gross(observation, climate, 5.0)[1] == 1
-    assert torch.isnan(observation.full[..., 1]).all()
-
-
-def test_the_error_that_an_operator_predicts_is_averaged_over_the_climate():
-    """The first of the fields is not all that is to be expected."""
-    climate, value = climate_and_case(values=200, fields=24, seed=5)
-    sure = torch.zeros(24, 1, 1, 1, 1)
-    sure[0] = -4.0
-    log_variance = sure.expand(climate.shape) + 2 * np.log(5.0)
-    operator, fields = (lambda x: x[..., :200]), torch.cat([climate, log_variance], dim=-1)
-    value[..., 0] += 25.0
-    observation = Observation(operator, value, lambda x: x[..., 200:].exp(), TIMES[:1], "imagery")
-    # Five standard deviations of weather and error together are 29 K.
-    assert refuse_gross(observation, fields, 5.0)[1] == 0
-    assert refuse_gross(observation, fields, 2.5)[1] >= 1
-
-
-def test_one_field_does_not_say_what_is_to_be_expected():
-    climate, value = climate_and_case(values=10, fields=1, seed=6)
-    observation = Observation(Identity(), value, 1.0, TIMES[:1], "stations")
-    with pytest.raises(SlamsError, match=r"stream stations: 1 windows .* periods.validation"):
-        refuse_gross(observation, climate, 5.0)
 
 
 @pytest.mark.parametrize("kind", ["transposed", "expanded", "reversed"])

@@ -55,6 +55,12 @@ def test_a_new_value_makes_only_its_cells(finished: Copy) -> None:
     assert set(plan) - drawn == {"assimilate_cell", "verify_cell", "merge_scores", "write_report"}
 
 
+def test_a_new_age_of_the_background_makes_its_fit_and_its_cell(finished: Copy) -> None:
+    plan = finished.plan(keys={"axes": {"persistence": {"values": [1, 2]}}})
+    assert plan["fit_persistence"] == plan["assimilate_cell"] == plan["verify_cell"] == 1
+    assert not {"train_prior", "fit_stations", "fit_statistics", "build_store"} & set(plan)
+
+
 def test_a_new_arm_takes_the_networks_there_are(finished: Copy) -> None:
     arms = [
         {
@@ -76,7 +82,7 @@ def test_an_arm_without_background_needs_no_axis(fresh: Copy) -> None:
     assert plan["assimilate_cell"] == plan["draw_maps"] == 1
     assert "draw_profiles" not in plan
     # The middle value of coarse is shown on maps, where there is one.
-    assert fresh.plan(keys={"axes": {"coarse": {"values": []}}})["assimilate_cell"] == 3
+    assert fresh.plan(keys={"axes": {"coarse": {"values": []}}})["assimilate_cell"] == 4
 
 
 def test_the_paper_needs_no_key_to_be_planned(fresh: Copy) -> None:

@@ -18,6 +18,7 @@ PROVENANCE = {"config_hash", "code_version", "seed", "inputs"}
 CELLS = [
     ("latent-both", "coarse", 2.0),
     ("latent-both", "noise", 0.5),
+    ("latent-both", "persistence", 1.0),
     ("latent-both", "sparse", 2.0),
     ("pixel-no-background", "none", 0.0),
 ]
@@ -42,7 +43,13 @@ def test_the_report_opens_offline(results: Path) -> None:
     assert figures == [
         *("ablation-crps", "ablation-rmse", "ablation-spread_skill", "climate", "losses"),
         *("maps-latent-both", "maps-pixel-no-background"),
-        *("profiles-coarse", "profiles-noise", "profiles-sparse", "stations"),
+        *(
+            "profiles-coarse",
+            "profiles-noise",
+            "profiles-persistence",
+            "profiles-sparse",
+            "stations",
+        ),
     ]
     assert all((results / f"figures/{figure}.pdf").is_file() for figure in figures)
 
@@ -73,7 +80,7 @@ def test_every_result_says_where_it_comes_from(results: Path, tiny: tuple[Copy, 
         ".json": lambda path: json.loads(path.read_text()),
     }
     found = [path for path in sorted(results.rglob("*")) if path.suffix in described]
-    assert len(found) == 25
+    assert len(found) == 28
     for path in found:
         facts = described[path.suffix](path)
         assert set(facts) >= PROVENANCE, path
@@ -107,7 +114,7 @@ def test_no_two_jobs_hold_the_gpu_at_once(results: Path) -> None:
         if path.relative_to(results / "benchmarks").parts[0].removesuffix(".tsv") in GPU_RULES:
             seconds = float(pd.read_csv(path, sep="\t")["s"].iloc[0])
             spans.append((path.stat().st_mtime - seconds, path.stat().st_mtime))
-    assert len(spans) == 8
+    assert len(spans) == 9
     for (_, end), (begin, _) in pairwise(sorted(spans)):
         assert end <= begin
 
@@ -115,7 +122,7 @@ def test_no_two_jobs_hold_the_gpu_at_once(results: Path) -> None:
 def test_every_job_on_a_device_says_which(results: Path) -> None:
     logs = [path for rule in GPU_RULES for path in (results / "logs").glob(f"{rule}*")]
     files = [f for path in logs for f in ([path] if path.is_file() else path.rglob("*.log"))]
-    assert len(files) == 8
+    assert len(files) == 9
     for path in files:
         assert re.search(r" device: (cpu|cuda), ", path.read_text()), path
 

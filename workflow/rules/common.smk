@@ -36,7 +36,7 @@ SPLITS = ("train", "validation", "test")
 
 wildcard_constraints:
     arm="[A-Za-z0-9_.-]+?",
-    axis="coarse|noise|sparse|none",
+    axis="|".join((*experiment.AXES, experiment.NO_AXIS[0])),
     value=r"[0-9]+(\.[0-9]+)?",
     year=r"\d{4}",
     month=r"\d{2}",
@@ -105,6 +105,17 @@ def operator_files(streams):
         "imagery": f"{RESULTS}/operators/imagery.pt",
     }
     return [files[stream] for stream in sorted(streams) if stream in files]
+
+
+def persistence_file(steps):
+    """What was fitted for a background of so many steps before."""
+    return f"{RESULTS}/operators/persistence-{steps}.nc"
+
+
+def persistence_files():
+    """The fit of every age of a background that a cell takes."""
+    ages = {value for _, axis, value in CELLS if axis == "persistence"}
+    return [persistence_file(value) for value in sorted(ages)]
 
 
 def streams_used():

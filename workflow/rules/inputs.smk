@@ -96,4 +96,6 @@ def stream_inputs(wildcards):
     if "imagery" in streams:
         files["imagery_model"] = f"{RESULTS}/operators/imagery.pt"
         files["imagery"] = regridded("imagery", "test")
+    if wildcards.axis == "persistence":
+        files["persistence"] = persistence_file(wildcards.value)
     return files

@@ -114,6 +114,29 @@ rule fit_stations:
         "../scripts/fit_stations.py"
 
 
+rule fit_persistence:
+    """What lasts of a field for some steps, and the error of taking it for the present."""
+    input:
+        store=store("train"),
+        array=arrays(store("train"))["array"],
+        statistics=f"{RESULTS}/statistics.nc",
+    output:
+        persistence_file("{value}"),
+    log:
+        f"{RESULTS}/logs/fit_persistence/{{value}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fit_persistence/{{value}}.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("fit_persistence"),
+        coarse=config["axes"]["persistence"]["coarse"],
+        step_hours=experiment.step_hours(config),
+        seed=config["seed"],
+    script:
+        "../scripts/fit_persistence.py"
+
+
 rule fit_imagery:
     """The network from profiles to brightness temperature, with its error."""
     input:

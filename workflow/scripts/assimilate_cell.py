@@ -21,6 +21,8 @@ with job(snakemake.log[0], snakemake.threads), device.claim(snakemake.params.dev
         images = [xr.load_dataset(path)["brightness_temperature"] for path in given.imagery]
         streams.imagery = xr.concat(images, dim="time")
         streams.imagery_model = ImageryModel.load(given.imagery_model)
+    if hasattr(given, "persistence"):
+        streams.persistence = xr.load_dataset(given.persistence)
     data = assimilate_cell(
         Prior.load(given.prior).to(taken),
         Store(given.test),
