@@ -47,6 +47,7 @@ rule train:
     input:
         [prior_file(space) for space in spaces_used()],
         operator_files(streams_used()),
+        persistence_files(),
 
 
 onerror:

@@ -22,6 +22,7 @@ from slams.observation import Observation, Observations
 from slams.observation import imagery as imagery_stream
 from slams.observation import stations as station_stream
 from slams.observation.background import Background, background_of
+from slams.observation.checks import whole
 from slams.observation.quality import deweight, refuse_gross
 from slams.observation.representation import DecoderError
 from slams.paper import arms as paper
@@ -83,6 +84,8 @@ def observe_case(
     if "background" in names:
         if background is None:
             raise SlamsError("an arm with a background needs an axis and a value")
+        kelvin = prior.normalisation.to_kelvin(case.truth, times)
+        whole(kelvin, "background", "build the store again from whole fields in K")
         made.append(background.observe(case, seed))
     if "stations" in names:
         if streams.stations is None or streams.station_fit is None:

@@ -51,9 +51,8 @@ def choose_cases(
     Where a background needs more than the window, only windows that are ``possible`` count.
     Raises SlamsError where the period has fewer.
     """
-    starts = _starts(store, window, step_hours, possible)
+    starts, needing = _starts(store, window, step_hours, possible)
     if len(starts) < cases:
-        needing = "" if possible is None else " with the earlier field that the background needs"
         raise SlamsError(
             f"cases: {cases} are asked for, but periods.test holds {len(starts)} windows of "
             f"{window} steps{needing}; lower cases or widen the period"
@@ -68,9 +67,8 @@ def validation_cases(
 
     Raises SlamsError where the period has fewer than two.
     """
-    starts = _starts(store, window, step_hours, possible)
+    starts, needing = _starts(store, window, step_hours, possible)
     if len(starts) < 2:
-        needing = "" if possible is None else " with the earlier field that the background needs"
         raise SlamsError(
             f"periods.validation holds {len(starts)} windows of {window} steps{needing}, too few "
             "to say what is to be expected: widen it"
@@ -79,9 +77,13 @@ def validation_cases(
     return [Case(store, start, window) for start in starts[chosen]]
 
 
-def _starts(store: Store, window: int, step_hours: float, possible: Possible | None) -> np.ndarray:
+def _starts(
+    store: Store, window: int, step_hours: float, possible: Possible | None
+) -> tuple[np.ndarray, str]:
+    """Starts of windows, and what, if anything, a background has kept out others for."""
     starts = store.starts(window, step_hours)
-    return starts if possible is None else possible(store, starts)
+    left = starts if possible is None else possible(store, starts)
+    return left, " with the field that the background needs" if len(left) < len(starts) else ""
 
 
 def climate(normalisation: Normalisation, times: np.ndarray) -> np.ndarray:

@@ -291,6 +291,51 @@ def test_too_few_windows_name_the_key(stores):
         cell(stores, cases=24)
 
 
+@pytest.mark.parametrize("period", ["test", "validation"])
+@pytest.mark.parametrize("part", [np.s_[:, :2], np.s_[:, :, :4], np.s_[..., :8]])
+def test_a_store_of_other_levels_or_cells_is_told_before_anything_is_sampled(stores, period, part):
+    other = with_fields(stores[period == "validation"], stores[0].fields[part])
+    pair = (other, stores[1]) if period == "test" else (stores[0], other)
+    with pytest.raises(SlamsError, match=rf"store/{period}: .* are \(3, 8, 16\): build the store"):
+        cell(pair)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (100.0, r"stream background: 1 values are no temperatures in K, .* build the store again"),
+        (np.inf, r"stream background: 1 values are no temperatures in K, the first inf"),
+        (np.nan, r"stream background: 1 cells of the fields are missing"),
+    ],
+)
+def test_a_truth_that_is_no_temperature_is_told(stores, wrong, message):
+    fields = np.array(stores[0].fields)
+    fields[0, 1, 2, 3] = wrong
+    with pytest.raises(SlamsError, match=message):
+        cell((with_fields(stores[0], fields), stores[1]))
+
+
+def test_a_noise_that_is_none_is_told(stores):
+    for noise in (0.0, -1.0):
+        with pytest.raises(SlamsError, match=r"background's error must be positive"):
+            cell(stores, axis="noise", value=noise)
+
+
+def test_the_decoders_error_is_asked_once_a_cell_where_it_is_one_number(
+    stores, streams, monkeypatch
+):
+    asked = []
+
+    def counted(observation, *_):
+        asked.append(observation.name)
+        return torch.tensor(0.1)
+
+    monkeypatch.setattr("slams.observation.representation.representation_variance", counted)
+    cell(stores, streams, BOTH, cases=3)
+    # The network of the imagery sees the season: its error is the case's own.
+    assert sorted(asked) == ["background", "imagery", "imagery", "imagery", "stations"]
+
+
 def test_a_validation_period_too_short_is_an_error(stores, tmp_path):
     test, _ = stores
     short = store(tmp_path, "short", VALIDATION_TIMES[:2], weather(2))

@@ -38,11 +38,15 @@ def test_only_possible_windows_count(test_store):
         return starts[starts >= 20]
 
     np.testing.assert_array_equal(choose_cases(test_store, 3, WINDOW, 24.0, late), [20, 21, 22])
-    with pytest.raises(SlamsError, match=r"holds 3 windows of 2 steps with the earlier field"):
+    with pytest.raises(SlamsError, match=r"holds 3 windows of 2 steps with the field that"):
         choose_cases(test_store, 4, WINDOW, 24.0, late)
+    with pytest.raises(SlamsError, match=r"holds 23 windows of 2 steps; lower cases"):
+        choose_cases(test_store, 24, WINDOW, 24.0, lambda _, starts: starts)
     found = validation_cases(test_store, WINDOW, 24.0, late)
     assert [case.start for case in found] == [20, 21, 22]
-    with pytest.raises(SlamsError, match=r"periods.validation holds 0 windows .* earlier field"):
+    with pytest.raises(
+        SlamsError, match=r"periods.validation holds 0 windows .* with the field that"
+    ):
         validation_cases(test_store, WINDOW, 24.0, lambda _, starts: starts[:0])
 
 

@@ -8,7 +8,7 @@ from worlds import GRID, LEVELS, SCALE, SHAPE, cartesian, days, statistics, ther
 from slams.classical import FirstGuess, fit_first_guess, interpolate, interpolate_background
 from slams.errors import SlamsError
 from slams.grid import Grid, bilinear
-from slams.observation import BlockMean, EveryNth, Identity, Observation, Observations
+from slams.observation import BlockMean, EveryNth, Identity, Masked, Observation, Observations
 from slams.observation.degraded import degrade
 from slams.observation.stations import StationOperator
 from slams.statistics import Normalisation
@@ -372,3 +372,31 @@ def test_every_stream_that_is_added_brings_the_analysis_closer(start):
     assert with_stations < 0.97 * alone
     assert with_images < 0.97 * alone
     assert both < min(with_stations, with_images)
+
+
+def test_what_is_believed_less_moves_interpolation_less():
+    """An error that quality control has added takes its share of the observation's weight."""
+    errors = windows(6, seed=3).numpy().astype(np.float64)
+    first = FirstGuess(np.zeros((STEPS, len(LEVELS))), errors)
+    fit = thermometers([10.0, -30.0], [20.0, 200.0])
+    operator = StationOperator(fit, Normalisation(statistics()), TIMES)
+    value = operator(torch.zeros(1, *WINDOW))[0] + 4.0
+
+    def increments(*extra: float) -> np.ndarray:
+        stations = Observation(operator, value, 1.0, TIMES, "stations")
+        if extra:
+            stations.inflate(torch.tensor(extra).expand(STEPS, 2))
+        return analysis([stations], first, windows(6, seed=4))
+
+    plain, none, less = increments(), increments(0.0, 0.0), increments(30.0, 0.0)
+    np.testing.assert_array_equal(plain, none)
+    cells = [(int((90 - lat) // 22.5), int(lon // 22.5)) for lat, lon in ((10, 20), (-30, 200))]
+    (a, b), (c, d) = cells
+    assert (np.abs(less[..., a, b]) < 0.3 * np.abs(plain[..., a, b])).all()
+    np.testing.assert_allclose(less[..., c, d], plain[..., c, d], atol=1e-3)
+
+
+def test_a_background_of_chosen_cells_is_not_interpolated():
+    masked = background(np.zeros(WINDOW), Masked(np.ones(GRID.shape)), noise=0.1)
+    with pytest.raises(SlamsError, match=r"interpolated from whole rows and columns"):
+        interpolate_background(masked, ROWS, COLUMNS)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from slams import consistency
 from slams.config import (
     cells,
     check,
@@ -23,6 +24,7 @@ from slams.config import (
 )
 from slams.errors import ConfigError
 from slams.experiment import prior_settings, prior_space
+from slams.observation import persistence_fit
 
 Configuration = Callable[..., dict[str, Any]]
 EXPERIMENTS = ["config", "demo", "tiny", "nature", "nature-gpu", "sample"]
@@ -117,6 +119,15 @@ def test_nature_on_a_gpu_is_the_same_planet(configuration: Configuration) -> Non
         ({"sampler": {"members": 0}}, "sampler.members is 0: must be a whole number, at least 2"),
         ({"sampler": {"members": 8.0}}, "sampler.members is 8.0: must be a whole number"),
         ({"cases": True}, "cases is true: must be a whole number"),
+        (
+            {"axes": {"persistence": {"values": [0]}}},
+            "axes.persistence.values[0] is 0: must be a whole number, at least 1",
+        ),
+        (
+            {"axes": {"persistence": {"values": [1.5]}}},
+            "axes.persistence.values[0] is 1.5: must be a whole number",
+        ),
+        ({"sampler": {"robust": 0}}, "sampler.robust is 0: must be a number or null, more than 0"),
         ({"device": "gpu"}, 'device is "gpu": must be one of auto, cpu, cuda'),
         ({"grid": {"spacing": float("nan")}}, "grid.spacing is NaN: must be a number"),
         ({"levels": ["surface"]}, 'levels[0] is "surface": must be a number'),
@@ -192,6 +203,31 @@ def test_a_wrong_key_type_or_range_is_told(
             "prior.pixel.training.validate_every is 10000: more than",
         ),
         ({"sampler": {"sigma_min": 50}}, "sampler.sigma_min is 50: must be less than"),
+        ({"sampler": {"robust": 5}}, "sampler.robust is 5: must be less than sampler.gross_error"),
+        (
+            {"axes": {"persistence": {"values": [1, 180]}}},
+            "axes.persistence.values has 180: periods.validation holds 90 fields, and needs 184",
+        ),
+        (
+            {"axes": {"persistence": {"values": [180]}}},
+            "axes.persistence.values has 180: periods.test holds 183 fields, and needs 186",
+        ),
+        (
+            {"axes": {"persistence": {"values": [720]}}},
+            "axes.persistence.values has 720: periods.train holds 730 fields, and needs 740",
+        ),
+        (
+            {"axes": {"persistence": {"values": [1], "coarse": 3}}},
+            "axes.persistence.coarse: 3 does not divide the grid's 16",
+        ),
+        (
+            {
+                "archives": {"era5": {"members": "stack"}},
+                "window": 1,
+                "axes": {"persistence": {"values": [1]}},
+            },
+            "axes.persistence.values is [1]: must be [] with archives.era5.members: stack",
+        ),
         (
             {"arms": [PAPER | {"name": "reproduced"}]},
             "arms[0].name is reproduced: with recipe: paper it must have the word paper, such as "
@@ -371,3 +407,15 @@ def test_a_file_that_is_no_yaml_is_told(tmp_path: Path) -> None:
             load(path)
     with pytest.raises(ConfigError, match="cannot be read"):
         load(tmp_path / "absent.yaml")
+
+
+def test_persistence_has_a_cell_an_age(configuration: Configuration) -> None:
+    keys = {"axes": {"persistence": {"values": [1, 2]}}}
+    found = cells(configuration("demo", keys))
+    ages = [cell for cell in found if cell[1] == "persistence"]
+    assert len(found) - len(cells(configuration("demo"))) == len(ages) == 5 * 2
+    assert ages[:2] == [("pixel-background", "persistence", v) for v in ("1", "2")]
+
+
+def test_the_least_number_of_pairs_is_that_of_the_fit() -> None:
+    assert consistency.LEAST_PAIRS == persistence_fit.LEAST_PAIRS

@@ -155,7 +155,7 @@ def test_the_loss_of_white_noise_is_one():
 @pytest.mark.parametrize("batch", [1, 5, 64])
 def test_noise_levels_take_every_quantile_once(batch):
     sigma = draw_sigma(batch, torch.Generator().manual_seed(3))
-    law = NormalDist(0.0, 1.6)
+    law = NormalDist(-0.5, 1.5)
     quantile = np.sort([law.cdf(math.log(level)) for level in sigma.tolist()])
     assert np.array_equal(np.floor(quantile * batch), np.arange(batch))
     if batch > 1:
@@ -166,9 +166,9 @@ def test_noise_levels_take_every_quantile_once(batch):
 def test_noise_levels_cover_the_ends():
     sigma = torch.cat([draw_sigma(50, torch.Generator().manual_seed(n)) for n in range(400)])
     assert torch.isfinite(sigma).all()
-    assert float(sigma.median()) == pytest.approx(1, rel=0.02)
-    assert float((sigma > 12).double().mean()) == pytest.approx(0.06, abs=0.003)
-    assert float((sigma < 0.05).double().mean()) == pytest.approx(0.03, abs=0.003)
+    assert float(sigma.median()) == pytest.approx(math.exp(-0.5), rel=0.02)
+    assert float((sigma > 10).double().mean()) == pytest.approx(0.031, abs=0.003)
+    assert float((sigma < 0.04).double().mean()) == pytest.approx(0.035, abs=0.003)
 
 
 # The network

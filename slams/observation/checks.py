@@ -4,7 +4,10 @@ import numpy as np
 
 from slams.errors import SlamsError
 
-AIR_RANGE_K = (150.0, 350.0)  # wider than any air from the ground to the stratopause
+# Wide enough for every planet and model, narrow enough for another unit or a mark of missing
+# values: a model's tropopause may be at 140 K.
+FIELD_RANGE_K = (100.0, 400.0)
+SURFACE_RANGE_K = (150.0, 350.0)  # wider than any thermometer's record
 BRIGHTNESS_RANGE_K = (140.0, 375.0)  # what GridSat-B1 can hold
 
 
@@ -12,8 +15,8 @@ def plausible(
     kelvin: np.ndarray,
     stream: str,
     remedy: str,
+    limits: tuple[float, float],
     *,
-    limits: tuple[float, float] = AIR_RANGE_K,
     names: np.ndarray | None = None,
 ) -> None:
     """Temperatures in K that were seen, NaN where missing, lie within ``limits``.
@@ -34,11 +37,11 @@ def plausible(
 
 
 def whole(kelvin: np.ndarray, stream: str, remedy: str) -> None:
-    """As :func:`plausible`, of fields that have no missing cell."""
+    """As :func:`plausible`, of fields of air temperature, which have no missing cell."""
     missing = int(np.isnan(kelvin).sum())
     if missing:
         raise SlamsError(f"stream {stream}: {missing} cells of the fields are missing: {remedy}")
-    plausible(kelvin, stream, remedy)
+    plausible(kelvin, stream, remedy, FIELD_RANGE_K)
 
 
 def fits(values: np.ndarray, expected: tuple[int, ...], stream: str, remedy: str) -> None:

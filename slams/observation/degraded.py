@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from slams.errors import SlamsError
 from slams.observation.base import Observation, Operator
+from slams.observation.checks import fits
 
 
 @dataclass(frozen=True)
@@ -140,10 +141,15 @@ def degrade(
     """Observe ``truth`` (step, level, latitude, longitude), normalised, with ``noise``.
 
     ``noise`` is the standard deviation of independent errors in normalised units; only every
-    ``every``-th step is seen, from the first. The draws depend on ``seed`` alone.
+    ``every``-th step is seen, from the first. The draws depend on ``seed`` alone. Raises
+    SlamsError where the noise is not positive, and where the fields are not whole.
     """
     if not noise > 0:
         raise SlamsError(f"noise {noise}: the background's error must be positive")
+    remedy = "give a whole window, one field for each of its times"
+    fits(truth, (len(times), *truth.shape[1:]), "background", remedy)
+    if not np.isfinite(truth).all():
+        raise SlamsError(f"stream background: the fields have missing or infinite cells: {remedy}")
     exact = operator(torch.from_numpy(truth)[None])[0]
     draw = np.random.default_rng(seed).standard_normal(exact.shape).astype(np.float32)
     value = exact + noise * torch.from_numpy(draw)

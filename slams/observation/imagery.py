@@ -2,7 +2,8 @@
 
 Brightness temperature sees cloud tops, which no formula gives from temperature alone; the
 network learns its mean and its error variance from the training period, cell by cell. Both are
-in units of the anomaly of brightness temperature from its own seasonal cycle.
+in units of the anomaly of brightness temperature from its own seasonal cycle. The error is that of
+whole innovations, image against field: what one instant's pixels say of a cell is in it.
 """
 
 from itertools import pairwise
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from slams.errors import SlamsError
 from slams.observation.base import Observation
+from slams.observation.checks import BRIGHTNESS_RANGE_K, fits, plausible
 from slams.statistics import HarmonicFit, Normalisation, evaluate, year_fraction
 
 VARIANCE_RANGE = (-6.0, 3.0)  # log variance stays within this, in normalised units
@@ -192,8 +194,16 @@ class ImageryOperator(nn.Module):
 def observe(
     brightness: xr.DataArray, model: ImageryModel, normalisation: Normalisation, times: np.ndarray
 ) -> Observation:
-    """The imagery of a window; ``brightness`` (time, latitude, longitude) in K, paired by time."""
+    """The imagery of a window; ``brightness`` (time, latitude, longitude) in K, paired by time.
+
+    Raises SlamsError where the images are not on the operator's cells, or are no brightness
+    temperatures in K.
+    """
     found = brightness.reindex(time=times)
+    remedy = "regrid the images to the cells that the operator was fitted on, or fit it again"
+    fits(found.values, (len(times), *model.coefficients.shape[1:]), "imagery", remedy)
+    remedy = "mend the unit, or mark missing pixels as NaN"
+    plausible(found.values, "imagery", remedy, BRIGHTNESS_RANGE_K)
     operator = ImageryOperator(model, normalisation, times)
     value = model.normalise(found.values, times)
     return Observation(operator, value, operator.variance, times, "imagery")

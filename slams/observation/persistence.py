@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from slams.cases import Case, climate
 from slams.errors import SlamsError
 from slams.observation.base import Observation
+from slams.observation.checks import whole
 from slams.observation.degraded import BlockMean
 from slams.statistics import Normalisation
 from slams.store import Store
@@ -97,8 +98,11 @@ class Persistence:
             )
         blocks = BlockMean(self.coarse)
         now = block_means(blocks, climate(self.normalisation, case.times))
-        before = climate(self.normalisation, case.store.times[number : number + 1])
-        departure = block_means(blocks, case.store.window(number, 1) - before)[0]
+        earlier = case.store.window(number, 1)
+        then = case.store.times[number : number + 1]
+        remedy = "build the store again from whole fields in K"
+        whole(self.normalisation.to_kelvin(earlier, then), "background", remedy)
+        departure = block_means(blocks, earlier - climate(self.normalisation, then))[0]
         operator = PersistenceOperator(self.coarse, self.fitted["slope"].values, now)
         value = np.full(now.shape, np.nan, dtype=np.float32)
         value[0] = now[0] + departure

@@ -7,11 +7,12 @@ over levels and rows, in which regression, errors and whole analyses are exact l
 The errors are alike over thousands of kilometres and over several levels, but the likelihood
 takes them as independent, and would count the same news many times. So their variance is
 multiplied by f^p. f is the sum of the error's correlations over the cells and levels within the
-decorrelation distance; a diagonal R of the variance times the full sum of absolute correlations
-is no smaller than the errors' covariance (its difference from it is diagonally dominant), so that
-p = 1 is safe, and too cautious: it treats every scale as the largest. p is chosen instead: of the
-analysis of the training fields by the diagonal R', gain K = C H' (H C H' + R')^-1, the claimed
-covariance is C - K H C and the true one
+decorrelation distance. Were they the absolute correlations with all cells, a diagonal R of the
+variance times f would be no smaller than the errors' covariance (the difference is diagonally
+dominant), and p = 1 safe, but too cautious for errors that depend on nothing else: it takes every
+scale for the largest. They do depend on the present field, since large scales last longer than
+the one slope says. So p is fitted: of analyses of the training fields themselves with that
+diagonal R, gain K = C H' (H C H' + R)^-1, the claimed covariance is C - K H C and the true one
 
     C - K C_yx - C_xy K' + K C_yy K',
 
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 
 PAIRS = 1500  # more training pairs add little
 LEAST_PAIRS = 20
-DECORRELATED = np.exp(-1)  # correlations below this do not count
+DECORRELATED = 0.2  # correlations below this do not count: there are many, and mostly noise
 LARGEST_POWER = 4.0
 STEPS = 12  # halvings of the interval in which the power lies
 CHUNK = 100  # pairs transformed at once

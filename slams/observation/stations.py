@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from slams.errors import SlamsError
 from slams.grid import Grid, bilinear
 from slams.observation.base import Observation
+from slams.observation.checks import SURFACE_RANGE_K, plausible
 from slams.observation.points import at_points
 from slams.statistics import Normalisation, evaluate
 from slams.store import Store
@@ -278,7 +279,8 @@ def observe(
     """The observations of a window from the stations that may be assimilated.
 
     ``table`` as in :func:`fit`; a station that was held out, was not fitted or has moved since
-    does not enter. Reports of a station at one time are averaged.
+    does not enter. Reports of a station at one time are averaged. Raises SlamsError where one is
+    no air temperature in K.
     """
     chosen = fitted.isel(station=np.flatnonzero(~fitted["held_out"].values))
     ids = chosen["station"].values.astype(str)
@@ -291,6 +293,8 @@ def observe(
     )
     wide = wide.reindex(index=pd.DatetimeIndex(times), columns=ids)
     value = np.array(wide, dtype=np.float32)
+    remedy = "mend the station table, whose unit is K, or leave the station out"
+    plausible(value, "stations", remedy, SURFACE_RANGE_K, names=ids)
     operator = StationOperator(chosen, normalisation, times)
     variance = torch.from_numpy(chosen["error_variance"].values).float()
     return Observation(operator, value, variance, times, "stations")

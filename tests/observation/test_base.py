@@ -47,6 +47,20 @@ def test_the_variance_of_a_value_must_be_positive_and_finite(wrong):
         Observation(Identity(), numbered(), variance, TIMES)
 
 
+@pytest.mark.parametrize("shape", [(0,), (2, 0), (2, 3, 0, 8)])
+def test_a_stream_of_no_value_at_all_is_told(shape):
+    with pytest.raises(SlamsError, match=r"stream stations: .* hold no value; leave the stream"):
+        Observation(Identity(), torch.zeros(shape), 1.0, TIMES, "stations")
+
+
+def test_a_mask_of_any_shape_that_broadcasts_marks_what_is_missing():
+    step, cells = torch.tensor([True, False])[:, None, None, None], torch.rand(4, 8) < 0.5
+    observation = Observation(Identity(), numbered(), 1.0, TIMES, mask=step & cells)
+    assert torch.equal(observation.value, numbered()[0][:, cells].flatten())
+    with pytest.raises(SlamsError, match=r"stream background: a mask of shape \(5,\) does not fit"):
+        Observation(Identity(), numbered(), 1.0, TIMES, mask=np.ones(5))
+
+
 def test_shapes_that_do_not_agree_are_refused():
     with pytest.raises(SlamsError, match=r"variance of shape \(5,\) does not fit"):
         Observation(Identity(), numbered(), torch.ones(5), TIMES)

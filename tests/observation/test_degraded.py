@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from slams.errors import SlamsError
-from slams.observation import BlockMean, EveryNth, Identity, Observation
+from slams.observation import BlockMean, EveryNth, Identity, Masked, Observation
 from slams.observation.degraded import degrade
 
 SHAPE = (5, 2, 12, 24)  # step, level, latitude, longitude
@@ -121,3 +121,24 @@ def test_the_draws_depend_on_the_seed_alone():
 def test_a_background_without_error_is_refused(noise):
     with pytest.raises(SlamsError, match="error must be positive"):
         degrade(fields().numpy(), Identity(), TIMES, noise=noise)
+
+
+@pytest.mark.parametrize("seen", [np.ones(12), np.zeros((12, 24)), np.ones((1, 2, 12, 24))])
+def test_a_mask_must_be_of_cells_and_see_something(seen):
+    with pytest.raises(SlamsError, match=r"a mask of shape .* see something"):
+        Masked(seen)
+
+
+def test_a_mask_that_does_not_fit_is_told():
+    for shape in [(12, 12), (3, 12, 24)]:
+        with pytest.raises(SlamsError, match=r"does not fit fields of \(2, 12, 24\)"):
+            Masked(np.ones(shape))(fields(1))
+
+
+def test_fields_that_are_not_whole_are_refused():
+    broken = fields().numpy().copy()
+    broken[1, 0, 3, 4] = np.nan
+    with pytest.raises(SlamsError, match=r"stream background: .* missing or infinite cells: give"):
+        degrade(broken, Identity(), TIMES, noise=0.1)
+    with pytest.raises(SlamsError, match=r"shape \(4, 2, 12, 24\), expected \(5, 2, 12, 24\)"):
+        degrade(broken[:4], Identity(), TIMES, noise=0.1)

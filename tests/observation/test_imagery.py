@@ -200,6 +200,21 @@ def test_images_are_paired_by_time():
         assert torch.isnan(observation.full[step, 0, 0])
 
 
+@pytest.mark.parametrize("wrong", [-20.0, 139.0, 376.0, float("inf")])
+def test_a_pixel_that_is_no_temperature_is_told(wrong):
+    values = np.full((3, *CELLS), 255.0)
+    values[1, 2, 3] = wrong
+    values[1, 2, 4] = np.nan
+    with pytest.raises(SlamsError, match=r"stream imagery: 1 values are no temperatures .* NaN$"):
+        observe(images(TIMES, values), model(), NORMALISATION, TIMES)
+
+
+def test_images_of_other_cells_are_told():
+    image = images(TIMES, np.full((3, *CELLS), 255.0)).isel(longitude=slice(0, 8))
+    with pytest.raises(SlamsError, match=r"shape \(3, 8, 8\), expected \(3, 8, 16\)"):
+        observe(image, model(), NORMALISATION, TIMES)
+
+
 def test_the_error_is_the_networks_own():
     values = np.full((3, *CELLS), 255.0)
     values[0, :4] = np.nan

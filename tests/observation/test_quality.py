@@ -7,7 +7,7 @@ from torch import Tensor
 
 from slams.errors import SlamsError
 from slams.observation import Identity, Observation
-from slams.observation.quality import refuse_gross
+from slams.observation.quality import deweight, refuse_gross
 
 TIMES = np.array(["2001-01-01"], dtype="datetime64[ns]")
 NAN = float("nan")
@@ -74,3 +74,61 @@ def test_one_field_does_not_say_what_is_to_be_expected():
     observation = Observation(Identity(), value, 1.0, TIMES, "stations")
     with pytest.raises(SlamsError, match=r"stream stations: 1 windows .* periods.validation"):
         refuse_gross(observation, climate, 5.0)
+
+
+def scalar_world(values: int, z: float) -> tuple[Observation, Tensor, Tensor]:
+    """One-cell fields of variance 9 about zero, error 1; the last value lies z deviations off."""
+    fields = 3 * torch.randn(
+        400, 1, 1, 1, values, generator=torch.Generator().manual_seed(7), dtype=torch.float64
+    )
+    fields = (fields - fields.mean(0)) / fields.std(0) * 3
+    value = torch.zeros(1, 1, 1, values)
+    value[..., -1] = z * np.sqrt(10.0)
+    return Observation(Identity(), value, 1.0, TIMES, "stations"), fields.float(), value
+
+
+@pytest.mark.parametrize("z", [0.5, 2.0, 2.9, 3.1, 6.0, 12.0])
+def test_the_influence_of_an_observation_stops_growing(z):
+    """The scalar analysis B / (B + R') d is that of a departure of three deviations at most."""
+    observation, fields, _ = scalar_world(20, z)
+    deweighted = deweight(observation, fields, 3.0)
+    error = observation.variance(fields[:1])[0]
+    assert deweighted == int(z > 3)
+    torch.testing.assert_close(error[:-1], torch.ones(19))
+    moved = 9.0 / (9.0 + float(error[-1])) * float(observation.value[-1])
+    assert moved == pytest.approx(0.9 * min(z, 3.0) * np.sqrt(10.0), rel=1e-4)
+    # Huber's weight is what the innovation's variance is divided by.
+    weight = min(1.0, 3.0 / z)
+    assert float(error[-1]) + 9 == pytest.approx(10 / weight, rel=1e-4)
+
+
+def test_believing_less_keeps_missing_values_missing_and_adds_up():
+    observation, fields, value = scalar_world(20, 6.0)
+    value[..., 3] = NAN
+    observation = Observation(Identity(), value, 1.0, TIMES, "stations")
+    observation.inflate(torch.tensor(0.5))
+    assert deweight(observation, fields, 3.0) == 1
+    error = observation.variance(fields[:1])[0]
+    assert len(error) == 19
+    torch.testing.assert_close(error[:-1], torch.full((18,), 1.5))
+    z = 6.0 * np.sqrt(10.0) / np.sqrt(10.5)
+    assert float(error[-1]) == pytest.approx(1.5 + 10.5 * (z / 3 - 1), rel=1e-4)
+
+
+def test_the_error_that_an_operator_predicts_is_inflated_too():
+    observation, fields, value = scalar_world(20, 6.0)
+    predicted = Observation(Identity(), value, torch.ones_like, TIMES, "imagery")
+    assert deweight(observation, fields, 3.0) == deweight(predicted, fields, 3.0) == 1
+    torch.testing.assert_close(
+        predicted.variance(fields[:2]), observation.variance(fields[:2]).expand(2, -1)
+    )
+
+
+def test_few_sound_observations_are_believed_less():
+    climate, value = climate_and_case(values=50_000, fields=24, seed=8)
+    observation = Observation(Identity(), value, 1.0, TIMES, "stations")
+    share = deweight(observation, climate, 2.5) / 50_000
+    # A Gaussian has 0.0124 beyond 2.5.
+    assert 0.0124 < share < 0.03
+    added = observation.variance(climate[:1])[0] - 1
+    assert float(added.max()) < 10 and float(added.mean()) < 0.05

@@ -252,6 +252,19 @@ def test_two_reports_of_one_time_are_averaged(result):
     assert observation.value.tolist() == [282.0]
 
 
+@pytest.mark.parametrize("wrong", [7.5, 149.0, 351.0, 1e30, float("inf"), -float("inf")])
+def test_a_report_that_is_no_temperature_names_its_station(result, world, wrong):
+    _, table, _ = world
+    table = table.copy()
+    window = TIMES[100:103]
+    free = result["station"].values[~result["held_out"].values]
+    of = table.index[(table["time"] == window[1]) & table["station_id"].isin(free)][3]
+    table.loc[of, "air_temperature"] = wrong
+    name = table.loc[of, "station_id"]
+    with pytest.raises(SlamsError, match=f"stream stations: 1 values .* of {name} .*150 to 350"):
+        observe(table, result, NORMALISATION, window)
+
+
 def test_the_window_of_no_report_is_all_missing(result, world):
     observation = observe(world[1].iloc[:0], result, NORMALISATION, TIMES[:3])
     assert observation.full.shape == (3, STATIONS - 24)

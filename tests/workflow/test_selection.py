@@ -55,6 +55,12 @@ def test_a_new_value_makes_only_its_cells(finished: Copy) -> None:
     assert set(plan) - drawn == {"assimilate_cell", "verify_cell", "merge_scores", "write_report"}
 
 
+def test_a_new_age_of_the_background_makes_its_fit_and_its_cell(finished: Copy) -> None:
+    plan = finished.plan(keys={"axes": {"persistence": {"values": [1, 2]}}})
+    assert plan["fit_persistence"] == plan["assimilate_cell"] == plan["verify_cell"] == 1
+    assert not {"train_prior", "fit_stations", "fit_statistics", "build_store"} & set(plan)
+
+
 def test_a_new_arm_takes_the_networks_there_are(finished: Copy) -> None:
     arms = [
         {

@@ -120,6 +120,17 @@ def operator_files(streams):
     return [files[stream] for stream in sorted(streams) if stream in files]
 
 
+def persistence_file(steps):
+    """What was fitted for a background of so many steps before."""
+    return f"{RESULTS}/operators/persistence-{steps}.nc"
+
+
+def persistence_files():
+    """The fit of every age of a background that a cell takes."""
+    ages = {value for _, axis, value in CELLS if axis == "persistence"}
+    return [persistence_file(value) for value in sorted(ages)]
+
+
 def streams_used():
     """Every stream that an arm names."""
     return {stream for arm in config["arms"] for stream in arm["streams"]}

@@ -103,5 +103,5 @@ def stream_inputs(wildcards):
         files["imagery_model"] = f"{RESULTS}/operators/imagery.pt"
         files["imagery"] = regridded("imagery", "test")
     if wildcards.axis == "persistence":
-        files["persistence"] = f"{RESULTS}/operators/persistence-{wildcards.value}.nc"
+        files["persistence"] = persistence_file(wildcards.value)
     return files

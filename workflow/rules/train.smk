@@ -151,7 +151,7 @@ rule fit_persistence:
         array=arrays(store("train"))["array"],
         statistics=f"{RESULTS}/statistics.nc",
     output:
-        f"{RESULTS}/operators/persistence-{{value}}.nc",
+        persistence_file("{value}"),
     log:
         f"{RESULTS}/logs/fit_persistence/{{value}}.log",
     benchmark:
