@@ -39,10 +39,12 @@ SAMPLER = {
     "method": "mmps",
     "members": 4,
     "steps": 8,
+    "solver": "cg",
     "solver_iterations": 2,
     "sigma_min": 0.02,
     "sigma_max": 20.0,
     "gross_error": 5.0,
+    "plausible": 8.0,
 }
 SETTINGS = {
     "coarse": {"noise": 0.1, "every": 1},
