@@ -39,7 +39,7 @@ def convergence(rows: pd.DataFrame) -> Figure:
         panels = figure.subplots(2, 2, sharey="col")
         for column, (title, (table, key)) in enumerate(columns.items()):
             # The default first, so that it is the same line in both columns.
-            names = sorted(set(table[key]), key=lambda name: name not in (DEFAULT, OURS))
+            names = sorted(set(table[key]), key=lambda name: (name not in (DEFAULT, OURS), name))
             styles = arm_styles(names)
             for row, axis in enumerate(AXES):
                 _panel(panels[row, column], table, key, axis, styles)
@@ -108,5 +108,10 @@ def _labels(
             fontsize=8,
             color=styles[name].color,
             fontweight="bold" if name in (DEFAULT, OURS) else "normal",
-            arrowprops={"arrowstyle": "-", "color": styles[name].color, "linewidth": 0.5},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": styles[name].color,
+                "linewidth": 0.5,
+                "relpos": (0, 0.5),
+            },
         )

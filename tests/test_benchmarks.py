@@ -37,7 +37,8 @@ def test_calls_of_the_network_are_counted(rows):
 
 
 def test_the_default_is_ahead_of_the_other_methods(rows):
-    ratio = (rows["distance"] / rows["floor"]).groupby([rows["guidance"], rows["sampler"]]).mean()
+    few = rows[rows["steps"] == 8]
+    ratio = (few["distance"] / few["floor"]).groupby([few["guidance"], few["sampler"]]).mean()
     best = {(sampler.DEFAULT, sampler.OURS), ("MMPS, GMRES", sampler.OURS)}
     assert set(ratio.nsmallest(2).index) == best
 
