@@ -51,5 +51,6 @@ def refuse_implausible(prior: Prior, ensemble: xr.DataArray, limit: float) -> No
         f"sampler.plausible: member {member} is {apart[place]:.3g} standard deviations "
         f"({kelvin:+.3g} K) from the climatology at {ensemble['level'].values[level]:g} hPa, step "
         f"{step + 1}, latitude {ensemble['latitude'].values[row]:g}, longitude "
-        f"{ensemble['longitude'].values[column]:g}, more than {limit:g}: {REMEDY}"
+        f"{ensemble['longitude'].values[column]:g}, more than {limit:g}: {REMEDY}; "
+        "raise the key if such weather is real"
     )
