@@ -28,7 +28,7 @@ help: ## list the targets
 
 env: .venv/.installed ## make the environment, .venv, with the versions of requirements.txt
 
-.venv/.installed: requirements.txt pyproject.toml
+.venv/.installed: requirements.txt requirements-nodeps.txt pyproject.toml
 	@if ! .venv/bin/python -c '$(RIGHT_PYTHON)' 2>/dev/null; then \
 	    for candidate in $(PYTHON); do \
 	        if "$$candidate" -c '$(RIGHT_PYTHON)' 2>/dev/null; then python="$$candidate"; break; fi; \
@@ -44,6 +44,7 @@ env: .venv/.installed ## make the environment, .venv, with the versions of requi
 	@echo "make env: installing torch, then the rest (some minutes)"
 	@$(PIP) $(TORCH_ARGS) "$$(grep '^torch==' requirements.txt)"
 	@$(PIP) --requirement requirements.txt
+	@$(PIP) --no-deps --requirement requirements-nodeps.txt
 	@$(PIP) --no-deps --editable .
 	@touch $@
 

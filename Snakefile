@@ -21,6 +21,7 @@ include: "workflow/rules/store.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/assimilate.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/benchmark.smk"
 
 
 report: "workflow/report/workflow.rst"

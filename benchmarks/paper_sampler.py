@@ -35,7 +35,15 @@ Draw = Callable[[Observation, int], xr.DataArray]
 
 def default_draw(prior: Prior, members: int, settings: dict[str, Any], precision: str) -> Draw:
     """The default sampler, its networks in the arithmetic of ``precision``."""
-    taken = ("steps", "method", "solver_iterations", "sigma_min", "sigma_max")
+    taken = (
+        "steps",
+        "method",
+        "solver",
+        "solver_iterations",
+        "sigma_min",
+        "sigma_max",
+        "plausible",
+    )
     chosen = {key: settings[key] for key in taken}
 
     def draw(observation: Observation, seed: int) -> xr.DataArray:

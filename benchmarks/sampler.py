@@ -1,125 +1,211 @@
-"""Ladders of noise levels and solvers, against posteriors known in closed form.
+"""Guidance methods and samplers against posteriors known in closed form.
 
-    python benchmarks/sampler.py
-
-Prints the Gaussian 2-Wasserstein distance of 512 samples to the exact posterior, over the
-posterior standard deviation, and the ratio of the spreads, for the worlds of
-tests/test_posterior.py; the last line is the distance of 512 exact draws.
+`snakemake benchmark_sampler` runs it. Distances are Gaussian 2-Wasserstein distances of 512
+samples to the exact posterior over its standard deviation; the floor is that of exact draws.
 """
 
-import math
-import sys
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
+import gaussian
 import numpy as np
+import pandas as pd
 import torch
+from gaussian import GaussianWorld, Problem, problem
+from others import METHODS, guidance_of
 from torch import Tensor
+from tqdm import tqdm
+from walks import WALKS
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from slams.composition import Composed
+from slams.errors import SlamsError
+from slams.posterior import Guidance, guidance, noise_levels, sample_states
 
-from test_posterior import (
-    POINTS,
-    TIMES,
-    GaussianWorld,
-    block_means,
-    everywhere,
-    few_precise,
-    many_noisy,
-    wasserstein,
-)
+log = logging.getLogger("slams.benchmarks")
 
-from slams.observation import Observation, Observations
-from slams.posterior import guidance
-
-LOW, HIGH, MEMBERS = 0.02, 80.0, 512
-
-
-def geometric(steps: int) -> Tensor:
-    """A constant ratio between levels."""
-    return torch.logspace(math.log10(HIGH), math.log10(LOW), steps)
-
-
-def karras(steps: int) -> Tensor:
-    """Karras et al. 2022, eq. 5, rho 7."""
-    ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
-    low, high = LOW ** (1 / 7), HIGH ** (1 / 7)
-    return ((high + ramp * (low - high)) ** 7).float()
+MEMBERS, LOW, HIGH = 512, 0.02, 40.0
+STEPS = (4, 8, 16, 32)
+OURS, DEFAULT = "SDE-DPM-Solver++(2M)", "MMPS, conjugate gradients"
+GUIDANCE = {
+    DEFAULT: lambda levels: guidance("mmps"),
+    "MMPS, GMRES": lambda levels: guidance("mmps", solver="gmres"),
+    "SDA": lambda levels: guidance("sda"),
+    "DPS": lambda levels: guidance("dps", levels=levels),
+}
+# Each world with the sets on which all methods are compared; the default is run on all of them.
+COMPARED = {
+    "ring": tuple(name for name in gaussian.SETS if name != "nothing"),
+    "trajectory": tuple(name for name in gaussian.SETS if name != "nothing"),
+    "sphere": ("few precise", "mixed errors"),
+}
+WORLDS = {"ring": gaussian.Ring, "trajectory": gaussian.trajectory, "sphere": gaussian.sphere}
 
 
-def sample(denoise: Callable, shape: tuple, levels: Tensor, order: int, noise: bool) -> Tensor:
-    """First or second order, stochastic or not, in the clean state's estimate."""
-    generator = torch.Generator().manual_seed(0)
+@dataclass
+class Tally:
+    """Calls of the network: forward passes, and vector-Jacobian products."""
 
-    def draw() -> Tensor:
-        return torch.randn(shape, generator=generator)
-
-    x, before, step, start = levels[0] * draw(), None, 0.0, None
-    for number, sigma in enumerate(levels):
-        clean, start = denoise(x, sigma, start)
-        if number + 1 == len(levels):
-            break
-        following = levels[number + 1]
-        width = math.log(sigma / following)
-        ahead = clean
-        if order == 2 and before is not None:
-            ahead = clean + width / (2 * step) * (clean - before)
-        ratio = following / sigma
-        if noise:
-            x = ahead + ratio**2 * (x - ahead) + following * (1 - ratio**2).sqrt() * draw()
-        else:
-            x = ahead + ratio * (x - ahead)
-        before, step = clean, width
-    return clean
+    passes: int = 0
+    products: int = 0
 
 
-def main() -> None:
-    """Print the table."""
-    world, guide = GaussianWorld(), guidance("mmps")
-    problems = []
-    for case in (few_precise, many_noisy, block_means, everywhere):
-        matrix, variance = case()
-        torch.manual_seed(3)
-        truth = world.vectors @ (world.eigenvalues.sqrt() * torch.randn(POINTS).double())
-        y = torch.from_numpy(matrix) @ truth + variance**0.5 * torch.randn(len(matrix))
-        h = torch.from_numpy(matrix).float()
+class _Counted(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, tally: Tally) -> Tensor:
+        ctx.tally = tally
+        tally.passes += 1
+        return x.view_as(x)
 
-        def observe(x: Tensor, h: Tensor = h) -> Tensor:
-            return (x.flatten(1) @ h.T)[:, None, None, None]
-
-        observation = Observation(observe, y.float()[None, None, None], variance, TIMES)
-        problems.append((Observations([observation]), *world.posterior(matrix, y, variance)))
-    heads = "few precise", "many noisy", "block means", "everywhere"
-    print(f"{'levels':10}{'solver':28}{'steps':>6}" + "".join(f"{head:>18}" for head in heads))
-    for ladder in (karras, geometric):
-        for order, noise, name in (
-            (1, True, "ancestral"),
-            (2, False, "second order, deterministic"),
-            (2, True, "second order, stochastic"),
-        ):
-            for steps in (8, 16, 32):
-                texts = []
-                for observations, mean, covariance in problems:
-                    states = sample(
-                        partial(guide, world, observations),
-                        (MEMBERS, *world.state_shape),
-                        ladder(steps),
-                        order,
-                        noise,
-                    )
-                    states = states.flatten(1).double()
-                    ratio = (torch.trace(torch.cov(states.T)) / torch.trace(covariance)).sqrt()
-                    texts.append(f"{wasserstein(states, mean, covariance):.3f} ({ratio:.2f})")
-                line = "".join(f"{text:>18}" for text in texts)
-                print(f"{ladder.__name__:10}{name:28}{steps:6}{line}")
-    texts = []
-    for _, mean, covariance in problems:
-        law = torch.distributions.MultivariateNormal(mean, covariance + 1e-9 * torch.eye(POINTS))
-        draws = [wasserstein(law.sample((MEMBERS,)), mean, covariance) for _ in range(16)]
-        texts.append(f"{np.mean(draws):.3f}")
-    print(f"{'exact draws':44}" + "".join(f"{text:>18}" for text in texts))
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        ctx.tally.products += 1
+        return gradients[0], None
 
 
-if __name__ == "__main__":
-    main()
+class CountedWorld:
+    """A world that counts the calls of its denoiser."""
+
+    def __init__(self, world: GaussianWorld, tally: Tally) -> None:
+        self.world, self.tally, self.state_shape = world, tally, world.state_shape
+
+    def denoise(self, x: Tensor, sigma: Tensor, times: np.ndarray) -> Tensor:
+        """The world's own, counted."""
+        return _Counted.apply(self.world.denoise(x, sigma, times), self.tally)
+
+    def decode(self, x: Tensor) -> Tensor:
+        """The states are the fields."""
+        return x
+
+
+def run(given: Problem, guide: Guidance, walk: str, levels: Tensor) -> tuple[Tensor, Tally, float]:
+    """Samples (512, size), the calls they took, and seconds."""
+    tally, generator = Tally(), torch.Generator().manual_seed(0)
+    world = CountedWorld(given.world, tally)
+    times, begin = given.world.times, time.perf_counter()
+    if walk == OURS:
+        states = sample_states(
+            world,
+            given.observations,
+            MEMBERS,
+            guide=guide,
+            levels=levels,
+            generator=generator,
+            times=times,
+        )
+    else:
+        start = None
+
+        def guided(x: Tensor, sigma: Tensor) -> Tensor:
+            nonlocal start
+            clean, start = guide(world, given.observations, x, sigma, start)
+            return clean
+
+        def noise() -> Tensor:
+            return torch.randn((MEMBERS, *world.state_shape), generator=generator)
+
+        states = WALKS[walk](guided, levels[0] * noise(), levels, noise)
+    return states.flatten(1).double(), tally, time.perf_counter() - begin
+
+
+def _row(given: Problem, floor: float, guide: Guidance, walk: str, steps: int) -> dict[str, Any]:
+    levels = noise_levels(steps, LOW, HIGH)
+    try:
+        samples, tally, seconds = run(given, guide, walk, levels)
+    except SlamsError as error:
+        # A method that diverges is a result: its row says so by what is missing.
+        log.info("%s: %s", walk, error)
+        return {"steps": steps, "floor": floor}
+    if not torch.isfinite(samples).all():
+        return {"steps": steps, "floor": floor}
+    return {
+        "steps": steps,
+        "passes": tally.passes,
+        "products": tally.products,
+        "distance": given.distance(samples),
+        "floor": floor,
+        "bias": given.bias(samples),
+        "spread": given.spread(samples),
+        "seconds": seconds,
+    }
+
+
+def _methods(steps: int) -> Iterator[tuple[str, Guidance, str]]:
+    """Guidance's name, guidance and sampler of every combination that is compared."""
+    levels = noise_levels(steps, LOW, HIGH)
+    for name, make in GUIDANCE.items():
+        # DPS is defined by what it does to an ancestral step.
+        yield name, make(levels), "DDPM" if name == "DPS" else OURS
+    for name in METHODS:
+        if name != "MMPS of azula":
+            yield name, guidance_of(name), OURS
+    for walk in WALKS:
+        yield DEFAULT, guidance("mmps"), walk
+
+
+def compare(
+    worlds: tuple[str, ...] = tuple(WORLDS), steps: tuple[int, ...] = STEPS
+) -> pd.DataFrame:
+    """One row a world, set of observations, guidance, sampler and number of levels.
+
+    Columns: world, observations, guidance, sampler, steps (noise levels), passes (of the
+    network), products (vector-Jacobian ones), distance, floor, bias, spread, seconds; missing
+    where a method diverged.
+    """
+    if not METHODS:
+        log.warning("azula is not installed: its methods are left out (make env installs it)")
+    rows = []
+    for name in worlds:
+        world = WORLDS[name]()
+        for seen in tqdm(gaussian.SETS, desc=name, mininterval=10):
+            given = problem(world, seen)
+            floor = given.floor(MEMBERS)
+            for count in steps:
+                for label, guide, walk in _methods(count):
+                    default = label == DEFAULT and walk == OURS
+                    if seen in COMPARED[name] or (default and count > 4):
+                        row = _row(given, floor, guide, walk, count)
+                        key = {"world": name, "observations": seen}
+                        rows.append(key | {"guidance": label, "sampler": walk} | row)
+    return pd.DataFrame(rows)
+
+
+def compose(memories: tuple[float, ...] = (0.5, 0.8, 0.95), steps: int = 32) -> pd.DataFrame:
+    """What composing five steps from windows of three costs, by the correlation of two steps.
+
+    Columns: memory, observations, floor, whole (distance of the denoiser of all five steps),
+    composed (that of the composition), bias and spread of the composition.
+    """
+    levels, rows = noise_levels(steps, LOW, HIGH), []
+    for memory in memories:
+        whole, short = (gaussian.trajectory(count, memory=memory) for count in (5, 3))
+        for seen in gaussian.SETS:
+            given = problem(whole, seen)
+            ours, parts = (
+                sample_states(
+                    space,
+                    given.observations,
+                    MEMBERS,
+                    guide=guidance("mmps"),
+                    levels=levels,
+                    generator=torch.Generator().manual_seed(0),
+                    times=whole.times,
+                )
+                .flatten(1)
+                .double()
+                for space in (whole, Composed(short, 5, chunk=MEMBERS))
+            )
+            rows.append(
+                {
+                    "memory": memory,
+                    "observations": seen,
+                    "floor": given.floor(MEMBERS),
+                    "whole": given.distance(ours),
+                    "composed": given.distance(parts),
+                    "bias": given.bias(parts),
+                    "spread": given.spread(parts),
+                }
+            )
+    return pd.DataFrame(rows)

@@ -194,9 +194,11 @@ def assimilate_cell(
                 steps=sampler["steps"],
                 seed=drawn,
                 method=sampler["method"],
+                solver=sampler["solver"],
                 solver_iterations=sampler["solver_iterations"],
                 sigma_min=sampler["sigma_min"],
                 sigma_max=sampler["sigma_max"],
+                plausible=sampler["plausible"],
             )
         pieces.append(
             _case_dataset(prior, case, ensemble=ensemble, interpolated=interpolated, counts=counts)

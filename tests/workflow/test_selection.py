@@ -124,3 +124,7 @@ def test_rule_graph_and_lint(fresh: Copy) -> None:
     assert re.search(r"digraph .*assimilate_cell.*}", graph.text, re.S)
     lint = fresh.snakemake("--lint")
     assert lint.status == 0, lint.text
+
+
+def test_the_samplers_benchmark_needs_no_data(fresh: Copy) -> None:
+    assert fresh.plan("benchmark_sampler") == {"benchmark_sampler": 1}

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PARTS = ("Snakefile", "config", "workflow", "slams", "profiles", "environment.yml")
+PARTS = ("Snakefile", "config", "workflow", "slams", "benchmarks", "profiles", "environment.yml")
 TINY = "config/tiny.yaml"
 LIMIT = 900  # seconds a call may take on busy cores
 

@@ -1,0 +1,169 @@
+"""Many analyses with learned priors, over operators, errors and streams: does any diverge?
+
+    python benchmarks/robustness.py results/nature 1000
+
+draws, for every analysis, a prior (pixel or latent), a window of the test period, a set of
+streams, the background's operator and its noise (0.01 to 4, normalised units, log-uniform), and
+looks at every member: finite, and how many standard deviations of its level from climatology. An
+analysis that the sampler refuses counts with its reason. Writes one row an analysis to
+robustness.csv in the results folder, and prints a summary; a second call goes on where the first
+was stopped.
+"""
+
+import argparse
+import csv
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+
+from slams.errors import SlamsError
+from slams.observation import BlockMean, EveryNth, Identity, Masked, Observation, Observations
+from slams.observation import imagery as imagery_stream
+from slams.observation import stations as station_stream
+from slams.observation.base import representation_variance
+from slams.observation.degraded import degrade
+from slams.posterior import sample
+from slams.prior import Prior
+from slams.store import Store
+
+MEMBERS = 2
+FAR = 8.0  # standard deviations from climatology beyond which no member may lie
+OPERATORS = ("identity", "block 2", "block 4", "block 8", "every 2", "every 4", "every 8", "mask")
+STREAMS = ("background", "background+stations", "background+imagery")
+STREAMS += ("background+stations+imagery", "stations+imagery")
+SPACES = ("pixel", "latent")
+COLUMNS = ("number", "space", "streams", "operator", "noise", "every", "largest", "refused")
+COLUMNS += ("seconds",)
+
+
+def operator_of(name: str, shape: tuple[int, int], rng: np.random.Generator):
+    """The background's operator called ``name``; a mask sees one cell in ten."""
+    if name == "identity":
+        return Identity()
+    if name == "mask":
+        return Masked(rng.random(shape) < 0.1)
+    kind, number = name.split()
+    return BlockMean(int(number)) if kind == "block" else EveryNth(int(number))
+
+
+class World:
+    """What the analyses of one finished experiment draw from."""
+
+    def __init__(self, folder: Path) -> None:
+        self.priors = {s: Prior.load(folder / f"models/prior-{s}.pt") for s in SPACES}
+        self.test = Store(folder / "store/test.nc")
+        tables = sorted((folder / "stations").glob("*.parquet"))
+        self.stations = pd.concat(map(pd.read_parquet, tables))
+        self.station_fit = xr.load_dataset(folder / "operators/stations.nc")
+        fields = sorted((folder / "fields").glob("imagery-*.nc"))
+        pieces = [xr.load_dataset(path)["brightness_temperature"] for path in fields]
+        self.imagery = xr.concat(pieces, dim="time")
+        self.imagery_model = imagery_stream.ImageryModel.load(folder / "operators/imagery.pt")
+        prior = self.priors["latent"]
+        validation = Store(folder / "store/validation.nc")
+        starts = validation.starts(prior.window, prior.step_hours)[::8]
+        self.windows = torch.from_numpy(validation.batch(starts, prior.window))
+        self.rebuilt = torch.cat([prior.decode(prior.encode(w[None])) for w in self.windows])
+
+    def observe(self, row: dict[str, Any], start: int, rng: np.random.Generator) -> Observations:
+        """The observations that ``row`` asks for, of the window at ``start``."""
+        prior = self.priors[row["space"]]
+        times = self.test.times[start : start + prior.window]
+        truth = self.test.window(start, prior.window)
+        made: list[Observation] = []
+        if "background" in row["streams"]:
+            operator = operator_of(row["operator"], truth.shape[-2:], rng)
+            noise, every, seed = row["noise"], row["every"], row["number"]
+            made.append(degrade(truth, operator, times, noise=noise, every=every, seed=seed))
+        if "stations" in row["streams"]:
+            made.append(
+                station_stream.observe(self.stations, self.station_fit, prior.normalisation, times)
+            )
+        if "imagery" in row["streams"]:
+            made.append(
+                imagery_stream.observe(self.imagery, self.imagery_model, prior.normalisation, times)
+            )
+        if row["space"] == "latent":
+            for stream in made:
+                stream.inflate(representation_variance(stream, self.windows, self.rebuilt))
+        return Observations(made)
+
+
+def draw(number: int, rng: np.random.Generator) -> dict[str, Any]:
+    """What analysis ``number`` is of."""
+    return {
+        "number": number,
+        "space": SPACES[number % 2],
+        "streams": STREAMS[rng.integers(len(STREAMS))],
+        "operator": OPERATORS[rng.integers(len(OPERATORS))],
+        "noise": round(float(np.exp(rng.uniform(np.log(0.01), np.log(4)))), 4),
+        "every": int(rng.choice([1, 4])),
+    }
+
+
+def analyse(world: World, number: int, steps: int, solver_iterations: int) -> dict[str, Any]:
+    """One analysis: what it was of, how far its members lie from climatology, or the refusal."""
+    rng = np.random.default_rng([20261123, number])
+    row = draw(number, rng)
+    prior = world.priors[row["space"]]
+    starts = world.test.starts(prior.window, prior.step_hours)
+    start = starts[rng.integers(len(starts))]
+    times = world.test.times[start : start + prior.window]
+    observations = world.observe(row, start, rng)
+    began = time.monotonic()
+    try:
+        ensemble = sample(
+            prior,
+            observations,
+            MEMBERS,
+            steps=steps,
+            seed=number,
+            solver_iterations=solver_iterations,
+            sigma_max=80.0,
+        )
+        away = np.abs(ensemble.values - prior.normalisation.climatology(times))
+        spread = np.sqrt((prior.statistics["climatology_spread"].values ** 2).mean((1, 2)))
+        row |= {"largest": round(float((away / spread[:, None, None]).max()), 3), "refused": ""}
+    except SlamsError as error:
+        row |= {"largest": "", "refused": str(error)}
+    return row | {"seconds": round(time.monotonic() - began, 2)}
+
+
+def main() -> None:
+    """Run what is left of the analyses, and sum them up."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("results", type=Path, help="folder of a finished experiment")
+    parser.add_argument("analyses", type=int)
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--solver-iterations", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    path = arguments.results / "robustness.csv"
+    done = len(pd.read_csv(path)) if path.exists() else 0
+    world = World(arguments.results)
+    with path.open("a", newline="") as file:
+        rows = csv.DictWriter(file, COLUMNS)
+        if not done:
+            rows.writeheader()
+        for number in range(done, arguments.analyses):
+            rows.writerow(analyse(world, number, arguments.steps, arguments.solver_iterations))
+            file.flush()
+    table = pd.read_csv(path)
+    refused = table["refused"].notna()
+    print(f"{len(table)} analyses of {MEMBERS} members, {refused.sum()} refused")
+    if refused.any():
+        print(table[refused]["refused"].value_counts().to_string())
+    largest = table.loc[~refused, "largest"]
+    print(f"finite: {np.isfinite(largest).sum()} of {len(largest)}; beyond {FAR:g}: ", end="")
+    print(f"{(largest > FAR).sum()}; largest {largest.max():.2f}")
+    by = table[~refused].groupby(["space", "streams"])["largest"]
+    print(by.agg(["size", "median", "max"]).round(2).to_string())
+
+
+if __name__ == "__main__":
+    main()
