@@ -46,10 +46,7 @@ rule ingest:
 rule train:
     """The priors and observation operators that the arms need, and nothing else."""
     input:
-        [
-            prior_file(space)
-            for space in sorted({arm["space"] for arm in config["arms"]})
-        ],
+        [prior_file(space) for space in spaces_used()],
         operator_files(streams_used()),
         persistence_files(),
 

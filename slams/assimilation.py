@@ -25,6 +25,7 @@ from slams.observation.background import Background, background_of
 from slams.observation.checks import whole
 from slams.observation.quality import deweight, refuse_gross
 from slams.observation.representation import DecoderError
+from slams.paper import arms as paper
 from slams.posterior import sample
 from slams.prior import Prior
 from slams.store import Store
@@ -127,7 +128,9 @@ def assimilate_cell(
 
     ``arm`` has name, space and streams; ``axis`` is "none" for an arm without background,
     ``settings`` is what the axis holds fixed;
-    ``sampler`` is that section of the configuration. Raises SlamsError where a store is not of
+    ``sampler`` is that section of the configuration. With the recipe "paper" the ensembles are
+    the paper's (:mod:`slams.paper`), by its own ``sampler``; what stands beside them is that of
+    every arm. Raises SlamsError where a store is not of
     the prior's fields, where they are no temperatures, and where a case has no observation left.
     """
     names = list(arm["streams"])
@@ -157,13 +160,14 @@ def assimilate_cell(
     pieces = []
     for number, start in enumerate(tqdm(starts, unit="case", mininterval=10)):
         case = Case(test, int(start), prior.window)
+        seeing = seed_of(seed, axis, float(value), number)
         observations = observe_case(
             prior,
             case,
             names=names,
             background=background,
             streams=streams,
-            seed=seed_of(seed, axis, float(value), number),
+            seed=seeing,
         )
         normal = climate(prior.normalisation, case.times)
         counts = control(observations, first_guess(observations, first, normal), first, sampler)
@@ -175,21 +179,27 @@ def assimilate_cell(
         interpolated = interpolate(
             observations, first, windows=windows, climate=normal, **coordinates
         )
-        if decoder is not None:
-            decoder.add_to(observations)
-        ensemble = sample(
-            prior,
-            observations,
-            sampler["members"],
-            steps=sampler["steps"],
-            seed=seed_of(seed, arm["name"], axis, float(value), number),
-            method=sampler["method"],
-            solver=sampler["solver"],
-            solver_iterations=sampler["solver_iterations"],
-            sigma_min=sampler["sigma_min"],
-            sigma_max=sampler["sigma_max"],
-            plausible=sampler["plausible"],
-        )
+        drawn = seed_of(seed, arm["name"], axis, float(value), number)
+        if arm.get("recipe") == "paper":
+            seen = paper.observe(prior, case, background, seed=seeing)
+            counts = [Counts(seen.name, len(seen), 0, 0)]
+            ensemble = paper.analyse(prior, seen, sampler, seed=drawn)
+        else:
+            if decoder is not None:
+                decoder.add_to(observations)
+            ensemble = sample(
+                prior,
+                observations,
+                sampler["members"],
+                steps=sampler["steps"],
+                seed=drawn,
+                method=sampler["method"],
+                solver=sampler["solver"],
+                solver_iterations=sampler["solver_iterations"],
+                sigma_min=sampler["sigma_min"],
+                sigma_max=sampler["sigma_max"],
+                plausible=sampler["plausible"],
+            )
         pieces.append(
             _case_dataset(prior, case, ensemble=ensemble, interpolated=interpolated, counts=counts)
         )

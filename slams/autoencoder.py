@@ -7,7 +7,7 @@ A little noise on the latents in training makes the decoder smooth, which guided
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -21,6 +21,23 @@ from slams.store import Store, StoreWriter
 
 BOUND = 5.0  # latents before standardisation stay within this
 LATENT_PENALTY = 1e-3  # keeps the latents' variance near one, away from the bound
+
+
+class Coder(Protocol):
+    """What leads from fields to latents and back: :class:`Autoencoder`, or the paper's."""
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """(channel, latitude, longitude) of a latent field."""
+        ...
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Fields (..., level, latitude, longitude) to latents (..., channel, ...)."""
+        ...
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Latents (..., channel, latitude, longitude) to fields."""
+        ...
 
 
 class Autoencoder(nn.Module):
@@ -150,7 +167,7 @@ def reconstruction_loss(
     return ((rebuilt - x) ** 2 * weights).mean() + LATENT_PENALTY * F.relu(raw**2 - 1).mean()
 
 
-def reconstruction_error(model: Autoencoder, store: Store, batch: int = 64) -> np.ndarray:
+def reconstruction_error(model: Coder, store: Store, batch: int = 64) -> np.ndarray:
     """Area-weighted root-mean-square reconstruction error (level,) in normalised units."""
     cosine = np.cos(np.deg2rad(store.description["latitude"].values))
     weights = torch.from_numpy((cosine / cosine.mean())[:, None]).float()
@@ -165,14 +182,14 @@ def reconstruction_error(model: Autoencoder, store: Store, batch: int = 64) -> n
 
 
 def encode_store(
-    autoencoder: Autoencoder, store: Store, target: Path, attributes: Mapping[str, str]
+    autoencoder: Coder, store: Store, target: Path, attributes: Mapping[str, str]
 ) -> None:
-    """Write the standardised latents of ``store`` as a store of their own."""
+    """Write the latents of ``store``, as the autoencoder gives them, as a store of their own."""
     writer = StoreWriter(target, autoencoder.latent_shape, len(store.fields))
     with torch.no_grad():
         for first in range(0, len(store.fields), 64):
             x = torch.from_numpy(np.array(store.fields[first : first + 64]))
             writer.add(autoencoder.encode(x).numpy())
     dataset = xr.Dataset(coords={n: store.description[n] for n in ("time", "number")})
-    dataset.attrs = {"title": "standardised latents", **attributes}
+    dataset.attrs = {"title": "latents", **attributes}
     writer.close(dataset)

@@ -9,7 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from slams.errors import ConfigError
-from slams.experiment import AXES, Config, fill, matches, periods, shape, times, years
+from slams.experiment import (
+    AXES,
+    Config,
+    fill,
+    matches,
+    periods,
+    prior_settings,
+    prior_space,
+    shape,
+    times,
+    years,
+)
 
 # The pressure levels (hPa) that the Climate Data Store has of ERA5.
 ERA5_LEVELS = frozenset(
@@ -32,6 +43,7 @@ def faults(config: Config) -> list[str]:
         _grid,
         _periods,
         _arms,
+        _paper,
         _axes,
         _persistence,
         _networks,
@@ -129,6 +141,35 @@ def _arms(config: Config) -> Iterator[str]:
                 )
 
 
+def _paper(config: Config) -> Iterator[str]:
+    """The paper's arms are named so, and observe what the paper observes."""
+    for index, arm in enumerate(config["arms"]):
+        named = "paper" in arm["name"].split("-")
+        if "recipe" not in arm:
+            if named:
+                yield (
+                    f"arms[{index}].name is {arm['name']}: the word paper labels arms with "
+                    "recipe: paper; give the recipe, or another name"
+                )
+            continue
+        if not named:
+            yield (
+                f"arms[{index}].name is {arm['name']}: with recipe: paper it must have the word "
+                f"paper, such as paper-{arm['space']}, which labels it in tables and figures"
+            )
+        if arm["streams"] != ["background"]:
+            yield (
+                f"arms[{index}].streams of {arm['name']} is [{', '.join(arm['streams'])}]: with "
+                "recipe: paper it must be [background]; the paper takes other data in through its "
+                "encoder, of which there is only the one for temperature here"
+            )
+        if arm["space"] == "latent" and len(config["levels"]) < 2:
+            yield (
+                f"levels is {config['levels']}: the paper's autoencoder, which arm {arm['name']} "
+                "takes, halves the levels; give two or more, or leave the arm out"
+            )
+
+
 def _axes(config: Config) -> Iterator[str]:
     rows, columns = shape(config)
     grid = f"the grid's {rows} rows and {columns} columns"
@@ -184,17 +225,46 @@ def _persistence(config: Config) -> Iterator[str]:
 
 def _networks(config: Config) -> Iterator[str]:
     rows, _ = shape(config)
-    spaces = {arm["space"] for arm in config["arms"]}
     down = config["autoencoder"]["downsample"]
-    for space in sorted(spaces):
+    for space in sorted({prior_space(arm) for arm in config["arms"]}):
         factor = down if space == "latent" else 1
-        halvings = len(config["prior"][space]["width"]) - 1
+        halvings = len(prior_settings(config, space)["width"]) - 1
         if rows % (factor * 2**halvings):
             reason = f"autoencoder.downsample {down} and " if factor > 1 else ""
             yield (
-                f"prior.{space}.width: {reason}{halvings + 1} resolutions need rows divisible by "
-                f"{factor * 2**halvings}; the grid has {rows}"
+                f"{_section(space)}.width: {reason}{halvings + 1} resolutions need rows divisible "
+                f"by {factor * 2**halvings}; the grid has {rows}"
             )
+    for space in sorted({prior_space(arm) for arm in config["arms"]}):
+        yield from _carries_noise(config, space)
+    for space, section in config["prior"].items():
+        if section["parameterisation"] == "eps" and section["modes"]:
+            yield (
+                f"prior.{space}.modes is {section['modes']}: with parameterisation: eps it must be "
+                "0, because only the parameterisation karras builds on a linear-Gaussian base"
+            )
+
+
+def _carries_noise(config: Config, space: str) -> Iterator[str]:
+    """A network that predicts the noise has as many channels as there are numbers in a cell."""
+    section, levels = prior_settings(config, space), len(config["levels"])
+    if section["parameterisation"] == "eps":
+        of_latents = {
+            "latent": config["autoencoder"]["latent_channels"],
+            "paper-latent": levels // 2,
+        }
+        needed = config["window"] * of_latents.get(space, levels)
+        if section["width"][0] < needed:
+            yield (
+                f"{_section(space)}.width begins with {section['width'][0]}: a network that "
+                f"predicts the noise needs a channel for each of the {needed} numbers of a cell, "
+                "steps times channels"
+            )
+
+
+def _section(space: str) -> str:
+    """The key of a prior's section."""
+    return f"paper.prior.{space.removeprefix('paper-')}" if "-" in space else f"prior.{space}"
 
 
 def _training(config: Config) -> Iterator[str]:
@@ -203,6 +273,9 @@ def _training(config: Config) -> Iterator[str]:
         "prior.pixel": config["prior"]["pixel"],
         "prior.latent": config["prior"]["latent"],
         "operators.imagery": config["operators"]["imagery"],
+        "paper.autoencoder": config["paper"]["autoencoder"],
+        "paper.prior.pixel": config["paper"]["prior"]["pixel"],
+        "paper.prior.latent": config["paper"]["prior"]["latent"],
     }
     for name, section in sections.items():
         training = section["training"]

@@ -12,6 +12,8 @@ Period = tuple[datetime, datetime]
 Cell = tuple[str, str, str]
 
 AXES = ("coarse", "noise", "sparse", "persistence")
+# The axes along which the background is a degraded truth, which is what the paper observes.
+DEGRADED = ("coarse", "noise", "sparse")
 # The cell of an arm that sees no background: its degradation does not matter.
 NO_AXIS = ("none", "0")
 
@@ -130,11 +132,24 @@ def cells(config: Config) -> list[Cell]:
 
     An arm without a background has one cell, ("none", "0"): the axes are the background's.
     """
-    levels = [
-        (axis, value_text(value)) for axis in AXES for value in config["axes"][axis]["values"]
-    ]
-    return [
-        (arm["name"], *level)
-        for arm in config["arms"]
-        for level in (levels if "background" in arm["streams"] else [NO_AXIS])
-    ]
+    return [(arm["name"], *level) for arm in config["arms"] for level in _levels(config, arm)]
+
+
+def _levels(config: Config, arm: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if "background" not in arm["streams"]:
+        return [NO_AXIS]
+    axes = DEGRADED if arm.get("recipe") == "paper" else AXES
+    return [(axis, value_text(value)) for axis in axes for value in config["axes"][axis]["values"]]
+
+
+def prior_space(arm: Mapping[str, Any]) -> str:
+    """The name of an arm's prior: its space, with paper- before it for the paper's recipe."""
+    return f"paper-{arm['space']}" if arm.get("recipe") == "paper" else arm["space"]
+
+
+def prior_settings(config: Config, space: str) -> dict[str, Any]:
+    """The section of the configuration that trains the prior called ``space``."""
+    if space.startswith("paper-"):
+        section = config["paper"]["prior"][space.removeprefix("paper-")]
+        return {**section, "parameterisation": "eps"}
+    return dict(config["prior"][space])

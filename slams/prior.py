@@ -8,7 +8,7 @@ state is the normalised field) or in latent space (the state is the autoencoder'
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Protocol, cast
@@ -22,6 +22,8 @@ from slams.autoencoder import Autoencoder
 from slams.errors import SlamsError
 from slams.gaussian import GaussianBase
 from slams.nets import UNet, position_maps
+from slams.paper.autoencoder import PaperAutoencoder
+from slams.paper.denoiser import EpsDenoiser
 from slams.statistics import Normalisation, year_fraction
 
 # Training noise levels: log sigma is normal. Beyond sigma 10 and below 0.04, where 3 % of the draws
@@ -145,6 +147,22 @@ def denoising_loss(
     return ((1 + spread**2) / spread**2 * (estimate - x) ** 2).mean()
 
 
+# The kinds of networks by the names that a prior's file has for them; a file without a name is of
+# the first.
+DENOISERS: dict[str, type[Denoiser] | type[EpsDenoiser]] = {
+    "karras": Denoiser,
+    "eps": EpsDenoiser,
+}
+AUTOENCODERS: dict[str, type[Autoencoder] | type[PaperAutoencoder]] = {
+    "sphere": Autoencoder,
+    "paper": PaperAutoencoder,
+}
+
+
+def _kind(kinds: Mapping[str, type], network: nn.Module) -> str:
+    return next(name for name, kind in kinds.items() if type(network) is kind)
+
+
 class Prior:
     """A trained diffusion model, with what leads from its states to temperatures.
 
@@ -154,11 +172,11 @@ class Prior:
 
     def __init__(
         self,
-        denoiser: Denoiser,
+        denoiser: Denoiser | EpsDenoiser,
         statistics: xr.Dataset,
         *,
         step_hours: float,
-        autoencoder: Autoencoder | None = None,
+        autoencoder: Autoencoder | PaperAutoencoder | None = None,
     ) -> None:
         self.denoiser = denoiser.eval().requires_grad_(False)
         self.autoencoder = autoencoder
@@ -224,6 +242,7 @@ class Prior:
         }
         dims = {name: list(self.statistics[name].dims) for name in self.statistics.data_vars}
         state: dict[str, Any] = {
+            "parameterisation": _kind(DENOISERS, self.denoiser),
             "denoiser": self.denoiser.settings,
             "weights": self.denoiser.state_dict(),
             "step_hours": self.step_hours,
@@ -231,6 +250,7 @@ class Prior:
             "statistics_dims": dims,
         }
         if self.autoencoder is not None:
+            state["autoencoder_kind"] = _kind(AUTOENCODERS, self.autoencoder)
             state["autoencoder"] = self.autoencoder.settings
             state["autoencoder_weights"] = self.autoencoder.state_dict()
         torch.save(state, path)
@@ -240,11 +260,13 @@ class Prior:
         """Read a prior written by :meth:`save`; raises SlamsError where ``path`` is none."""
         try:
             state = cast(dict[str, Any], torch.load(path, map_location="cpu", weights_only=True))
-            denoiser = Denoiser(**state["denoiser"])
+            settings = state["denoiser"]
+            denoiser = DENOISERS[state.get("parameterisation", "karras")](**settings)
             denoiser.load_state_dict(state["weights"])
             autoencoder = None
             if "autoencoder" in state:
-                autoencoder = Autoencoder(**state["autoencoder"])
+                kind = AUTOENCODERS[state.get("autoencoder_kind", "sphere")]
+                autoencoder = kind(**state["autoencoder"])
                 autoencoder.load_state_dict(state["autoencoder_weights"])
             values = {name: value.numpy() for name, value in state["statistics"].items()}
             dims, step_hours = state["statistics_dims"], state["step_hours"]

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from slams.autoencoder import Autoencoder, reconstruction_error, reconstruction_loss
 from slams.errors import SlamsError
 from slams.grid import Grid
+from slams.paper.autoencoder import PaperAutoencoder
+from slams.paper.denoiser import EpsDenoiser, eps_loss
 from slams.prior import Denoiser, Prior, denoising_loss
 from slams.provenance import atomic
 from slams.statistics import year_fraction
@@ -23,12 +25,10 @@ from slams.training import Settings, generator_of, train
 VALIDATION_SAMPLES = 256  # at most so many windows measure the validation loss
 
 
-def _rolls(batch: int, columns: int, generator: torch.Generator) -> list[int]:
-    return torch.randint(columns, (batch,), generator=generator).tolist()
-
-
-def _rolled(x: Tensor, rolls: list[int]) -> Tensor:
-    return torch.stack([field.roll(by, -1) for field, by in zip(x, rolls, strict=True)])
+def rolled(x: Tensor, generator: torch.Generator) -> Tensor:
+    """``x`` (batch, ..., longitude), each by its own random rotation about the axis."""
+    turns = torch.randint(x.shape[-1], (len(x),), generator=generator).tolist()
+    return torch.stack([field.roll(by, -1) for field, by in zip(x, turns, strict=True)])
 
 
 def spread_out(starts: np.ndarray) -> np.ndarray:
@@ -82,7 +82,7 @@ def train_autoencoder(
     def loss(net: nn.Module, indices: np.ndarray, generator: torch.Generator) -> Tensor:
         x = torch.from_numpy(training.batch(indices, 1)[:, 0])
         if settings.roll_longitude:
-            x = _rolled(x, _rolls(len(x), x.shape[-1], generator))
+            x = rolled(x, generator)
         drawn = noise(len(x), generator).to(device)
         return reconstruction_loss(net, x.to(device), weights, drawn)
 
@@ -131,9 +131,10 @@ def train_prior(
     target: Path,
     *,
     statistics: xr.Dataset,
-    autoencoder: Autoencoder | None,
+    autoencoder: Autoencoder | PaperAutoencoder | None,
     window: int,
     step_hours: float,
+    parameterisation: str = "karras",
     architecture: Mapping[str, Any],
     settings: Settings,
     seed: int,
@@ -145,7 +146,9 @@ def train_prior(
     """Train a diffusion prior over windows of ``training`` and write it to ``target``.
 
     The stores hold fields, or latents with the ``autoencoder`` they come from; ``architecture``
-    has width, blocks, embedding and modes.
+    has width, blocks and embedding. ``parameterisation`` says what the network predicts: karras
+    (:class:`slams.prior.Denoiser`, which has modes beside) or eps
+    (:class:`slams.paper.denoiser.EpsDenoiser`).
     """
     starts = training.starts(window, step_hours)
     checked = validation.starts(window, step_hours)
@@ -153,9 +156,21 @@ def train_prior(
         raise SlamsError(f"periods.validation holds no window of {window} steps: widen it")
     checked = spread_out(checked)
     torch.manual_seed(seed)
-    model = Denoiser(window, *training.shape, **architecture, longitude=not settings.roll_longitude)
-    if model.base is not None:
-        model.base.fit(training, starts, validation)
+    longitude = not settings.roll_longitude
+    model: Denoiser | EpsDenoiser
+    if parameterisation == "eps":
+        parts = {key: architecture[key] for key in ("width", "blocks", "embedding")}
+        model = EpsDenoiser(window, *training.shape, **parts, longitude=longitude)
+    elif parameterisation == "karras":
+        model = Denoiser(window, *training.shape, **architecture, longitude=longitude)
+        if model.base is not None:
+            model.base.fit(training, starts, validation)
+    else:
+        raise SlamsError(f"prior: parameterisation {parameterisation!r} is not karras or eps")
+
+    def error(net: nn.Module, x: Tensor, season: Tensor, generator: torch.Generator) -> Tensor:
+        measure = eps_loss if parameterisation == "eps" else denoising_loss
+        return measure(net, x.to(device), season, generator)
 
     def read(store: Store, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
         season = torch.from_numpy(year_fraction(store.times[chosen])).float()
@@ -164,14 +179,14 @@ def train_prior(
     def loss(net: nn.Module, indices: np.ndarray, generator: torch.Generator) -> Tensor:
         x, season = read(training, starts[indices])
         if settings.roll_longitude:
-            x = _rolled(x, _rolls(len(x), x.shape[-1], generator))
-        return denoising_loss(net, x.to(device), season, generator)
+            x = rolled(x, generator)
+        return error(net, x, season, generator)
 
     def check(net: nn.Module) -> float:
         def measure(part: np.ndarray, number: int) -> float:
             x, season = read(validation, part)
             generator = generator_of(seed, number, "validation")
-            return float(denoising_loss(net, x.to(device), season, generator))
+            return float(error(net, x, season, generator))
 
         return averaged(checked, measure)
 
@@ -186,7 +201,7 @@ def train_prior(
         fingerprint=fingerprint,
         device=device,
     )
-    if model.base is not None:
+    if isinstance(model, Denoiser) and model.base is not None:
         card["base_ridge"] = model.base.ridge
     prior = Prior(model.cpu(), statistics, step_hours=step_hours, autoencoder=autoencoder)
     write_model(target, curve, card, attributes)

@@ -209,6 +209,28 @@ def test_a_latent_prior_bears_its_decoders_error(stores):
     assert spreads[1] > 1.3 * spreads[0]
 
 
+PAPER = {"members": 4, "steps": 16, "corrections": 1, "tau": 0.5, "gamma": 1e-2}
+
+
+@pytest.mark.parametrize("space", ["pixel", "latent"])
+def test_the_papers_arms_stand_beside_the_others(stores, space):
+    """The same interpolation of the same background; what they observe is the encoded truth."""
+    honest = cell(stores, arm=BACKGROUND | {"space": space})
+    arm = {**BACKGROUND, "name": f"paper-{space}", "space": space, "recipe": "paper"}
+    found = cell(stores, arm=arm, sampler=PAPER)
+    for name in ("interpolation", "truth", "climatology"):
+        np.testing.assert_array_equal(found[name], honest[name])
+    assert found["analysis"].shape == honest["analysis"].shape
+    assert not np.array_equal(found["analysis"], honest["analysis"])
+    assert found.attrs["arm"] == f"paper-{space}"
+    # Blocks of two by two: of cells, or of latents that are as wide as two cells.
+    cells = WINDOW * len(LEVELS) * 4 * 8 // (4 if space == "latent" else 1)
+    np.testing.assert_array_equal(found["observations_used"], cells)
+    np.testing.assert_array_equal(found["observations_refused"], 0)
+    again = cell(stores, arm=arm, sampler=PAPER)
+    np.testing.assert_array_equal(found["analysis"], again["analysis"])
+
+
 def test_an_arm_without_a_background(stores, streams):
     found = cell(stores, streams, OTHERS, axis="none", value=0)
     assert found.attrs["axis"] == "none"

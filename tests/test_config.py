@@ -23,10 +23,14 @@ from slams.config import (
     years,
 )
 from slams.errors import ConfigError
+from slams.experiment import prior_settings, prior_space
 from slams.observation import persistence_fit
 
 Configuration = Callable[..., dict[str, Any]]
 EXPERIMENTS = ["config", "demo", "tiny", "nature", "nature-gpu", "sample"]
+
+
+PAPER = {"name": "paper-latent", "space": "latent", "streams": ["background"], "recipe": "paper"}
 
 
 @pytest.fixture
@@ -75,7 +79,9 @@ def _objects(node: Any) -> Iterator[dict[str, Any]]:
 def test_schema_refuses_unknown_keys_and_describes_known_ones(schema: dict[str, Any]) -> None:
     for node in _objects(schema):
         assert node["additionalProperties"] is False
-        assert sorted(node["required"]) == sorted(node["properties"])
+        optional = set(node["properties"]) - set(node["required"])
+        # An arm is ours unless it says otherwise; every other key has its value in config.yaml.
+        assert optional <= {"recipe"} and set(node["required"]) <= set(node["properties"])
         for name, child in node["properties"].items():
             assert "$ref" in child or child.get("type") == "object" or "description" in child, name
 
@@ -98,8 +104,10 @@ def test_every_key_of_the_base_configuration_has_a_comment(repository: Path) -> 
 
 def test_nature_on_a_gpu_is_the_same_planet(configuration: Configuration) -> None:
     small, large = configuration("nature"), configuration("nature-gpu")
-    for key in ("levels", "periods", "archives", "axes", "cases", "arms", "report", "raw"):
+    for key in ("levels", "periods", "archives", "axes", "cases", "report", "raw"):
         assert small[key] == large[key], key
+    # The paper's arms, whose sampler takes hours on two cores, are measured on the small one.
+    assert [arm for arm in small["arms"] if "recipe" not in arm] == large["arms"]
 
 
 @pytest.mark.parametrize(
@@ -224,6 +232,45 @@ def test_a_wrong_key_type_or_range_is_told(
             "axes.persistence.values is [1]: must be [] with archives.era5.members: stack",
         ),
         (
+            {"arms": [PAPER | {"name": "reproduced"}]},
+            "arms[0].name is reproduced: with recipe: paper it must have the word paper, such as "
+            "paper-latent",
+        ),
+        (
+            {"arms": [{"name": "paper-own", "space": "pixel", "streams": ["background"]}]},
+            "arms[0].name is paper-own: the word paper labels arms with recipe: paper",
+        ),
+        (
+            {"arms": [PAPER | {"streams": ["background", "stations"]}]},
+            "arms[0].streams of paper-latent is [background, stations]: with recipe: paper it must "
+            "be [background]",
+        ),
+        (
+            {
+                "arms": [PAPER],
+                "levels": [500],
+                "operators": {"stations": {"levels_used": 1}},
+            },
+            "levels is [500]: the paper's autoencoder, which arm paper-latent takes, halves",
+        ),
+        (
+            {"arms": [PAPER], "paper": {"prior": {"latent": {"width": [8, 8, 8, 8, 8, 8]}}}},
+            "paper.prior.latent.width: 6 resolutions need rows divisible by 32; the grid has 16",
+        ),
+        (
+            {"arms": [PAPER], "paper": {"prior": {"latent": {"width": [5, 8]}}}},
+            "paper.prior.latent.width begins with 5: a network that predicts the noise needs a "
+            "channel for each of the 6 numbers of a cell",
+        ),
+        (
+            {"paper": {"autoencoder": {"training": {"steps": 10}}}},
+            "paper.autoencoder.training.validate_every is 200: more than the 10 steps",
+        ),
+        (
+            {"prior": {"pixel": {"parameterisation": "eps"}}},
+            "prior.pixel.modes is 300: with parameterisation: eps it must be 0",
+        ),
+        (
             {"levels": [333, 500], "archives": {"era5": {"source": "cds"}}},
             "levels has 333: ERA5 has 1, 2, 3,",
         ),
@@ -327,6 +374,19 @@ def test_cells(configuration: Configuration) -> None:
     assert [cell for cell in found if cell[0] == "latent-no-background"] == [
         ("latent-no-background", "none", "0")
     ]
+
+
+def test_the_papers_arms_have_the_cells_and_the_priors_of_the_paper(
+    configuration: Configuration,
+) -> None:
+    arms = [PAPER, PAPER | {"name": "paper-p", "space": "pixel"}]
+    config = configuration("demo", {"arms": arms, "axes": {"persistence": {"values": [1]}}})
+    assert {axis for _, axis, _ in cells(config)} == {"coarse", "noise", "sparse"}
+    assert [prior_space(arm) for arm in config["arms"]] == ["paper-latent", "paper-pixel"]
+    section = prior_settings(config, "paper-latent")
+    assert section["parameterisation"] == "eps" and section["width"] == [32, 64, 128]
+    assert prior_settings(config, "pixel") == config["prior"]["pixel"]
+    assert [prior_space(arm) for arm in configuration("tiny")["arms"]][-1] == "paper-latent"
 
 
 @pytest.mark.parametrize(

@@ -205,6 +205,10 @@ class TestAblation:
 def test_an_arm_keeps_its_look():
     looks = figures.arm_styles(ARMS)
     assert looks["latent-imagery"] == figures.arm_styles([*ARMS, "more"])["latent-imagery"]
+    paper = figures.arm_styles([*ARMS, "paper-pixel", "paper-latent"])
+    one, other = paper["paper-pixel"], paper["paper-latent"]
+    assert (one.marker, one.line) == (other.marker, other.line) and one.color != other.color
+    assert one.marker not in {paper[arm].marker for arm in ARMS}
     many = figures.arm_styles([str(i) for i in range(20)])
     assert len(set(many.values())) == 20
 

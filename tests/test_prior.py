@@ -12,6 +12,8 @@ from torch import nn
 from slams.autoencoder import Autoencoder
 from slams.errors import SlamsError
 from slams.grid import Grid
+from slams.paper.autoencoder import PaperAutoencoder
+from slams.paper.denoiser import EpsDenoiser
 from slams.prior import Denoiser, Prior, denoising_loss, draw_sigma
 from slams.statistics import fit
 
@@ -72,6 +74,19 @@ def pixel(statistics):
 @pytest.fixture
 def latent(statistics):
     return Prior(denoiser(3, 4, 8), statistics, step_hours=12, autoencoder=autoencoder())
+
+
+@pytest.fixture
+def paper(statistics):
+    """The paper's networks: the noise is predicted, latents keep the grid."""
+    torch.manual_seed(1)
+    coder = PaperAutoencoder(len(LEVELS), *GRID.shape)
+    net = EpsDenoiser(WINDOW, *coder.latent_shape, width=[8, 8], blocks=1, embedding=8)
+    with torch.no_grad():
+        for parameter in [*coder.parameters(), *net.parameters()]:
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+        coder(torch.randn(8, len(LEVELS), *GRID.shape))
+    return Prior(net, statistics, step_hours=24, autoencoder=coder)
 
 
 # Preconditioning
@@ -243,12 +258,14 @@ def test_gradients_reach_the_state_and_no_weight(latent):
     assert not any(net.training for net in networks)
 
 
-@pytest.mark.parametrize("space", ["pixel", "latent"])
-def test_a_saved_prior_is_the_same_to_the_last_bit(space, request, tmp_path):
-    prior = request.getfixturevalue(space)
+@pytest.mark.parametrize("kind", ["pixel", "latent", "paper"])
+def test_a_saved_prior_is_the_same_to_the_last_bit(kind, request, tmp_path):
+    prior = request.getfixturevalue(kind)
     prior.save(tmp_path / "prior.pt")
     again = Prior.load(str(tmp_path / "prior.pt"))
-    assert (again.space, again.step_hours) == (space, prior.step_hours)
+    assert (again.space, again.step_hours) == (prior.space, prior.step_hours)
+    assert type(again.denoiser) is type(prior.denoiser)
+    assert type(again.autoencoder) is type(prior.autoencoder)
     assert again.denoiser.settings == prior.denoiser.settings
     x, sigma = torch.randn(2, *prior.state_shape), torch.tensor(0.5)
     assert torch.equal(again.denoise(x, sigma, TIMES), prior.denoise(x, sigma, TIMES))
@@ -260,6 +277,20 @@ def test_a_saved_prior_is_the_same_to_the_last_bit(space, request, tmp_path):
     assert np.array_equal(
         again.normalisation.to_kelvin(np.zeros((WINDOW, 2, *GRID.shape)), TIMES), field
     )
+
+
+def test_a_file_that_names_no_kinds_is_of_the_first(latent, tmp_path):
+    """As files were before there were two."""
+    latent.save(tmp_path / "prior.pt")
+    state = torch.load(tmp_path / "prior.pt", weights_only=True)
+    assert (state.pop("parameterisation"), state.pop("autoencoder_kind")) == ("karras", "sphere")
+    torch.save(state, tmp_path / "old.pt")
+    again = Prior.load(tmp_path / "old.pt")
+    assert type(again.denoiser) is Denoiser and type(again.autoencoder) is Autoencoder
+    state["parameterisation"] = "velocity"
+    torch.save(state, tmp_path / "new.pt")
+    with pytest.raises(SlamsError, match=r"new\.pt: not a prior of SLAMS"):
+        Prior.load(tmp_path / "new.pt")
 
 
 def other_file(kind, folder, prior):

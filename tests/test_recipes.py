@@ -15,9 +15,12 @@ from slams.errors import SlamsError
 from slams.grid import Grid
 from slams.observation.imagery import ImageryModel
 from slams.observation.imagery_fit import train_imagery
+from slams.paper.autoencoder import PaperAutoencoder, load_autoencoder
+from slams.paper.denoiser import EpsDenoiser, eps_loss
+from slams.paper.recipes import train_paper_autoencoder
 from slams.prior import Prior, denoising_loss
 from slams.recipes import train_autoencoder, train_prior
-from slams.statistics import fit
+from slams.statistics import fit, year_fraction
 from slams.store import Store, build
 from slams.training import Settings, generator_of
 
@@ -102,13 +105,19 @@ def make_autoencoder(planet, folder, **keys):
 
 def make_prior(planet, folder, training="train", validation="validation", **keys):
     target = folder / "models/prior.pt"
-    arguments = {"autoencoder": None, "window": 3, "step_hours": 24, **COMMON, **keys}
+    arguments = {
+        "autoencoder": None,
+        "window": 3,
+        "step_hours": 24,
+        "architecture": NET,
+        **COMMON,
+        **keys,
+    }
     train_prior(
         planet[training] if isinstance(training, str) else training,
         planet[validation] if isinstance(validation, str) else validation,
         target,
         statistics=planet["statistics"],
-        architecture=NET,
         checkpoints=folder / "checkpoints/prior",
         **arguments,
     )
@@ -174,6 +183,27 @@ def test_latents_are_a_store_of_their_own(planet, tmp_path):
     np.testing.assert_allclose(latents.window(17, 1), direct, rtol=1e-5, atol=1e-6)
 
 
+def test_the_papers_autoencoder(planet, tmp_path):
+    path = tmp_path / "models/paper-autoencoder.pt"
+    train_paper_autoencoder(
+        planet["train"], planet["validation"], path, checkpoints=tmp_path / "c", **COMMON
+    )
+    net = load_autoencoder(path)
+    assert isinstance(net, PaperAutoencoder) and net.latent_shape == (1, *GRID.shape)
+    x = torch.from_numpy(np.array(planet["validation"].fields))
+    with torch.no_grad():
+        plain = float((net(x) - x).square().mean())
+    card = read_card(path)
+    # No area weights, no penalty.
+    assert card["validation_loss"] == pytest.approx(plain, rel=1e-5)
+    assert list(card["reconstruction_rmse_K"]) == ["500.0", "850.0"]
+    encode_store(net, planet["train"], tmp_path / "latents/train.nc", FACTS)
+    stored = Store(tmp_path / "latents/train.nc")
+    with torch.no_grad():
+        direct = net.encode(torch.from_numpy(planet["train"].window(17, 1)))
+    np.testing.assert_allclose(stored.window(17, 1), direct, rtol=1e-5, atol=1e-6)
+
+
 # The priors
 
 
@@ -208,6 +238,25 @@ def test_the_latent_prior_carries_its_autoencoder(planet, tmp_path):
     assert torch.equal(prior.encode(fields), net.encode(fields))
     stored = torch.from_numpy(latents["validation"].batch(np.array([0, 5]), 2))
     torch.testing.assert_close(prior.encode(fields), stored)
+
+
+def test_a_prior_that_predicts_the_noise(planet, tmp_path):
+    wide = {"architecture": NET | {"width": [6, 6]}, "parameterisation": "eps"}
+    path = make_prior(planet, tmp_path, **wide)
+    prior = Prior.load(path)
+    assert isinstance(prior.denoiser, EpsDenoiser) and prior.state_shape == (3, 2, *GRID.shape)
+    validation = planet["validation"]
+    starts = validation.starts(3, 24)
+    with torch.no_grad():
+        expected = eps_loss(
+            prior.denoiser,
+            torch.from_numpy(validation.batch(starts, 3)),
+            torch.from_numpy(year_fraction(validation.times[starts])).float(),
+            generator_of(3, 0, "validation"),
+        )
+    assert read_card(path)["validation_loss"] == pytest.approx(float(expected), rel=1e-5)
+    with pytest.raises(SlamsError, match=r"parameterisation 'v' is not karras or eps"):
+        make_prior(planet, tmp_path / "other", parameterisation="v")
 
 
 class Watched:

@@ -22,6 +22,9 @@ DOTS_PER_INCH: Final = 160
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 LINES: Final = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+# The paper's arms have one marker and one line of their own, whatever their place.
+PAPER_MARKER: Final = "*"
+PAPER_LINE: Final = (0, (6, 2))
 
 AXIS_LABELS: Final = {
     "coarse": "block size (cells)",
@@ -80,15 +83,19 @@ BASELINES: Final = {
 
 
 def arm_styles(arms: Sequence[str]) -> dict[str, Style]:
-    """One look an arm, by its place in `arms`: give the experiment's full list to keep it."""
-    return {
-        arm: Style(
-            COLOURS[i % len(COLOURS)],
-            MARKERS[i % len(MARKERS)],
-            LINES[(i + i // len(COLOURS)) % len(LINES)],
-        )
-        for i, arm in enumerate(dict.fromkeys(arms))
-    }
+    """One look an arm, by its place in `arms`: give the experiment's full list to keep it.
+
+    Arms that reproduce the paper, by the word "paper" in their names, look alike but for colour.
+    """
+    return {arm: _style(arm, place) for place, arm in enumerate(dict.fromkeys(arms))}
+
+
+def _style(arm: str, place: int) -> Style:
+    colour = COLOURS[place % len(COLOURS)]
+    if "paper" in arm.split("-"):
+        return Style(colour, PAPER_MARKER, PAPER_LINE)
+    line = LINES[(place + place // len(COLOURS)) % len(LINES)]
+    return Style(colour, MARKERS[place % len(MARKERS)], line)
 
 
 def styles_for(scores: pd.DataFrame, arms: Sequence[str] | None) -> dict[str, Style]:

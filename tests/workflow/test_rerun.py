@@ -6,7 +6,10 @@ from working_copy import Copy
 REPORT = {"write_report"}
 SCORES = {"verify_cell", "merge_scores", "draw_ablation", "draw_profiles"} | REPORT
 CELLS = {"assimilate_cell", "draw_maps"} | SCORES
-NETWORKS = {"train_autoencoder", "encode_latents", "train_prior", "fit_imagery", "draw_losses"}
+NETWORKS = {
+    *("train_autoencoder", "train_paper_autoencoder", "encode_latents", "train_prior"),
+    *("fit_imagery", "draw_losses"),
+}
 FIGURES = {
     f"draw_{name}" for name in ("ablation", "climate", "losses", "maps", "profiles", "stations")
 }

@@ -50,7 +50,7 @@ def test_a_new_value_makes_only_its_cells(finished: Copy) -> None:
     plan = finished.plan(
         keys={"axes": {"coarse": {"values": [2, 4]}, "sparse": {"values": [2, 4]}}}
     )
-    assert plan["assimilate_cell"] == plan["verify_cell"] == 2
+    assert plan["assimilate_cell"] == plan["verify_cell"] == 4
     drawn = {rule for rule in plan if rule.startswith("draw_")}
     assert set(plan) - drawn == {"assimilate_cell", "verify_cell", "merge_scores", "write_report"}
 
@@ -75,6 +75,17 @@ def test_a_new_arm_takes_the_networks_there_are(finished: Copy) -> None:
     assert not {"train_autoencoder", "train_prior", "fit_imagery"} & set(plan)
 
 
+def test_the_papers_arms_bring_only_their_own_networks(fresh: Copy) -> None:
+    arm = {"name": "paper-pixel", "space": "pixel", "streams": ["background"], "recipe": "paper"}
+    plan = fresh.plan(keys={"arms": [arm]})
+    assert plan["train_prior"] == 1 and plan["assimilate_cell"] == 3
+    assert not {"train_autoencoder", "train_paper_autoencoder", "encode_latents"} & set(plan)
+    arm |= {"name": "paper-latent", "space": "latent"}
+    plan = fresh.plan(keys={"arms": [arm]})
+    assert plan["train_paper_autoencoder"] == plan["train_prior"] == 1
+    assert plan["encode_latents"] == 2 and "train_autoencoder" not in plan
+
+
 def test_an_arm_without_background_needs_no_axis(fresh: Copy) -> None:
     nothing = {axis: {"values": []} for axis in ("coarse", "noise", "sparse")}
     arms = [{"name": "pixel-stations", "space": "pixel", "streams": ["stations"]}]
@@ -82,7 +93,7 @@ def test_an_arm_without_background_needs_no_axis(fresh: Copy) -> None:
     assert plan["assimilate_cell"] == plan["draw_maps"] == 1
     assert "draw_profiles" not in plan
     # The middle value of coarse is shown on maps, where there is one.
-    assert fresh.plan(keys={"axes": {"coarse": {"values": []}}})["assimilate_cell"] == 4
+    assert fresh.plan(keys={"axes": {"coarse": {"values": []}}})["assimilate_cell"] == 6
 
 
 def test_the_paper_needs_no_key_to_be_planned(fresh: Copy) -> None:

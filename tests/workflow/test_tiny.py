@@ -20,9 +20,13 @@ CELLS = [
     ("latent-both", "noise", 0.5),
     ("latent-both", "persistence", 1.0),
     ("latent-both", "sparse", 2.0),
+    ("paper-latent", "coarse", 2.0),
+    ("paper-latent", "noise", 0.5),
+    ("paper-latent", "sparse", 2.0),
     ("pixel-no-background", "none", 0.0),
 ]
-GPU_RULES = ("train_autoencoder", "train_prior", "fit_imagery", "assimilate_cell")
+NETWORKS = ("train_autoencoder", "train_paper_autoencoder", "train_prior", "fit_imagery")
+GPU_RULES = (*NETWORKS, "assimilate_cell")
 
 
 @pytest.fixture
@@ -42,7 +46,7 @@ def test_the_report_opens_offline(results: Path) -> None:
     assert page.count("data:image/png;base64,") == len(figures)
     assert figures == [
         *("ablation-crps", "ablation-rmse", "ablation-spread_skill", "climate", "losses"),
-        *("maps-latent-both", "maps-pixel-no-background"),
+        *("maps-latent-both", "maps-paper-latent", "maps-pixel-no-background"),
         *(
             "profiles-coarse",
             "profiles-noise",
@@ -80,7 +84,7 @@ def test_every_result_says_where_it_comes_from(results: Path, tiny: tuple[Copy, 
         ".json": lambda path: json.loads(path.read_text()),
     }
     found = [path for path in sorted(results.rglob("*")) if path.suffix in described]
-    assert len(found) == 28
+    assert len(found) == 38
     for path in found:
         facts = described[path.suffix](path)
         assert set(facts) >= PROVENANCE, path
@@ -101,6 +105,14 @@ def test_rejected_rows_are_counted(results: Path) -> None:
         assert re.search(rf">{reason}<.{{,40}}>{rows}<", page, re.S), reason
 
 
+def test_what_the_papers_arms_are_stands_below_what_shows_them(results: Path) -> None:
+    page = " ".join((results / "report.html").read_text().split())
+    told = page.count("is the method of Qu et al. (2024), reproduced:")
+    # At the head, below three ablations, the profiles of the three axes it has, and its own map.
+    assert told == page.count("inverse crime") == 8
+    assert 'scope="col" class="arm">paper-latent<' in page
+
+
 def test_a_second_call_has_nothing_to_do(tiny: tuple[Copy, Call]) -> None:
     made, _ = tiny
     call = made.snakemake("--resources", "gpu=1")
@@ -114,7 +126,7 @@ def test_no_two_jobs_hold_the_gpu_at_once(results: Path) -> None:
         if path.relative_to(results / "benchmarks").parts[0].removesuffix(".tsv") in GPU_RULES:
             seconds = float(pd.read_csv(path, sep="\t")["s"].iloc[0])
             spans.append((path.stat().st_mtime - seconds, path.stat().st_mtime))
-    assert len(spans) == 9
+    assert len(spans) == 14
     for (_, end), (begin, _) in pairwise(sorted(spans)):
         assert end <= begin
 
@@ -122,7 +134,7 @@ def test_no_two_jobs_hold_the_gpu_at_once(results: Path) -> None:
 def test_every_job_on_a_device_says_which(results: Path) -> None:
     logs = [path for rule in GPU_RULES for path in (results / "logs").glob(f"{rule}*")]
     files = [f for path in logs for f in ([path] if path.is_file() else path.rglob("*.log"))]
-    assert len(files) == 9
+    assert len(files) == 14
     for path in files:
         assert re.search(r" device: (cpu|cuda), ", path.read_text()), path
 

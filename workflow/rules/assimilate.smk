@@ -24,7 +24,7 @@ rule assimilate_cell:
         arm=arm_of,
         axis=axis_settings,
         cases=config["cases"],
-        sampler=config["sampler"],
+        sampler=sampler_of,
         seed=config["seed"],
         device=config["device"],
     script:

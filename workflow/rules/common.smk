@@ -41,7 +41,8 @@ wildcard_constraints:
     year=r"\d{4}",
     month=r"\d{2}",
     split="|".join(SPLITS),
-    space="pixel|latent",
+    space="pixel|latent|paper-pixel|paper-latent",
+    latents="latents|paper-latents",
 
 
 def code(script):
@@ -84,8 +85,20 @@ def station_tables(*splits):
 
 
 def store(split, space="pixel"):
-    """The description of a split's store of fields, or of latents."""
-    return f"{RESULTS}/{'store' if space == 'pixel' else 'latents'}/{split}.nc"
+    """The description of a split's store of what a prior learns from: fields, or latents."""
+    folders = {"latent": "latents", "paper-latent": "paper-latents"}
+    return f"{RESULTS}/{folders.get(space, 'store')}/{split}.nc"
+
+
+def autoencoder_file(space):
+    """The autoencoder of a latent prior."""
+    name = "paper-autoencoder" if space == "paper-latent" else "autoencoder"
+    return f"{RESULTS}/models/{name}.pt"
+
+
+def spaces_used():
+    """Every prior that an arm takes."""
+    return sorted({experiment.prior_space(arm) for arm in config["arms"]})
 
 
 def arrays(description):

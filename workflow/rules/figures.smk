@@ -46,15 +46,30 @@ def captions():
     for stem, lead in figures().items():
         kind = stem if stem.startswith("ablation") else stem.split("-")[0]
         text = Path(workflow.basedir) / "workflow" / "report" / f"{kind}.rst"
-        texts[stem] = f"{lead} {text.read_text()}".strip()
+        texts[stem] = f"{lead} {text.read_text()} {paper_note(stem)}".strip()
     return texts
+
+
+def paper_note(stem=""):
+    """What the paper's arms are, for a figure that shows them; without a stem for the report."""
+    arms = [name for name, arm in ARMS.items() if "recipe" in arm]
+    kind, _, rest = stem.partition("-")
+    shown = [
+        arm for arm, axis, _ in CELLS if rest in (arm, axis) or kind in ("", "ablation")
+    ]
+    if not set(arms) & set(shown):
+        return ""
+    text = Path(workflow.basedir) / "workflow" / "report" / "paper.rst"
+    return " ".join(text.read_text().split())
 
 
 def loss_curves():
     """The loss curve of every network that is trained."""
-    spaces = sorted({arm["space"] for arm in config["arms"]})
-    curves = [f"{RESULTS}/models/prior-{space}.csv" for space in spaces]
-    curves += [f"{RESULTS}/models/autoencoder.csv"] if "latent" in spaces else []
+    models = [prior_file(space) for space in spaces_used()]
+    models += [
+        autoencoder_file(space) for space in spaces_used() if space.endswith("latent")
+    ]
+    curves = [model.replace(".pt", ".csv") for model in models]
     curves += (
         [f"{RESULTS}/operators/imagery.csv"] if "imagery" in streams_used() else []
     )

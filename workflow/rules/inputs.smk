@@ -59,8 +59,8 @@ def prior_stores(wildcards):
         files |= {
             f"{split}_{k}": v for k, v in arrays(store(split, wildcards.space)).items()
         }
-    if wildcards.space == "latent":
-        files["autoencoder"] = f"{RESULTS}/models/autoencoder.pt"
+    if wildcards.space.endswith("latent"):
+        files["autoencoder"] = autoencoder_file(wildcards.space)
     return files
 
 
@@ -86,10 +86,16 @@ def axis_settings(wildcards):
     return {key: value for key, value in section.items() if key != "values"}
 
 
+def sampler_of(wildcards):
+    """The sampler of an arm: the paper's arms have their own."""
+    section = config["paper"] if "recipe" in arm_of(wildcards) else config
+    return section["sampler"]
+
+
 def stream_inputs(wildcards):
     """What an arm needs beside its prior and the stores."""
     streams = arm_of(wildcards)["streams"]
-    files = {"prior": prior_file(arm_of(wildcards)["space"])}
+    files = {"prior": prior_file(experiment.prior_space(arm_of(wildcards)))}
     if "stations" in streams:
         files["station_fit"] = f"{RESULTS}/operators/stations.nc"
         files["stations"] = station_tables("test")

@@ -152,7 +152,7 @@ rule write_report:
     params:
         code=code("write_report"),
         name=config["name"],
-        notes=config["report"]["notes"],
+        notes=[*config["report"]["notes"], *filter(None, [paper_note()])],
         captions=captions(),
         benchmarks=f"{RESULTS}/benchmarks",
         seed=config["seed"],

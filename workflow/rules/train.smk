@@ -34,19 +34,49 @@ rule train_autoencoder:
         "../scripts/train_autoencoder.py"
 
 
+rule train_paper_autoencoder:
+    """Fields to latents and back, as the paper has it."""
+    input:
+        train=store("train"),
+        train_array=arrays(store("train"))["array"],
+        validation=store("validation"),
+        validation_array=arrays(store("validation"))["array"],
+    output:
+        model=f"{RESULTS}/models/paper-autoencoder.pt",
+        card=f"{RESULTS}/models/paper-autoencoder.json",
+        curve=f"{RESULTS}/models/paper-autoencoder.csv",
+    log:
+        f"{RESULTS}/logs/train_paper_autoencoder.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train_paper_autoencoder.tsv"
+    conda:
+        ENVIRONMENT
+    threads: config["threads"]["training"]
+    resources:
+        gpu=1,
+    params:
+        code=code("train_paper_autoencoder"),
+        training=config["paper"]["autoencoder"]["training"],
+        seed=config["seed"],
+        device=config["device"],
+        checkpoints=f"{RESULTS}/models/checkpoints/paper-autoencoder",
+    script:
+        "../scripts/train_paper_autoencoder.py"
+
+
 rule encode_latents:
-    """Every field's latents, once."""
+    """Every field's latents, once: those of our autoencoder, or of the paper's."""
     input:
         store=f"{RESULTS}/store/{{split}}.nc",
         array=f"{RESULTS}/store/{{split}}.npy",
-        autoencoder=f"{RESULTS}/models/autoencoder.pt",
+        autoencoder=lambda w: autoencoder_file(w.latents.removesuffix("s")),
     output:
-        description=f"{RESULTS}/latents/{{split}}.nc",
-        array=f"{RESULTS}/latents/{{split}}.npy",
+        description=f"{RESULTS}/{{latents}}/{{split}}.nc",
+        array=f"{RESULTS}/{{latents}}/{{split}}.npy",
     log:
-        f"{RESULTS}/logs/encode_latents/{{split}}.log",
+        f"{RESULTS}/logs/encode_latents/{{latents}}/{{split}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/encode_latents/{{split}}.tsv"
+        f"{RESULTS}/benchmarks/encode_latents/{{latents}}/{{split}}.tsv"
     conda:
         ENVIRONMENT
     params:
@@ -76,7 +106,7 @@ rule train_prior:
         gpu=1,
     params:
         code=code("train_prior"),
-        prior=lambda w: config["prior"][w.space],
+        prior=lambda w: experiment.prior_settings(config, w.space),
         window=config["window"],
         step_hours=experiment.step_hours(config),
         seed=config["seed"],

@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-from slams.autoencoder import Autoencoder, encode_store
+from slams.autoencoder import encode_store
 from slams.job import job
+from slams.paper.autoencoder import load_autoencoder
 from slams.provenance import attributes
 from slams.store import Store
 
 with job(snakemake.log[0], snakemake.threads):
     encode_store(
-        Autoencoder.load(snakemake.input.autoencoder),
+        load_autoencoder(snakemake.input.autoencoder),
         Store(snakemake.input.store),
         Path(snakemake.output.description),
         attributes(

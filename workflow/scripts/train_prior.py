@@ -5,8 +5,8 @@ from pathlib import Path
 import xarray as xr
 
 from slams import device, training
-from slams.autoencoder import Autoencoder
 from slams.job import job
+from slams.paper.autoencoder import load_autoencoder
 from slams.provenance import attributes
 from slams.recipes import train_prior
 from slams.store import Store
@@ -14,7 +14,8 @@ from slams.store import Store
 with job(snakemake.log[0], snakemake.threads), device.claim(snakemake.params.device) as taken:
     settings = dict(snakemake.params.prior)
     loop = settings.pop("training")
-    latent = snakemake.wildcards.space == "latent"
+    parameterisation = settings.pop("parameterisation")
+    latent = hasattr(snakemake.input, "autoencoder")
     inputs = [snakemake.input.train_description, snakemake.input.validation_description]
     facts = attributes(snakemake.config, snakemake.params.seed, inputs)
     train_prior(
@@ -22,9 +23,10 @@ with job(snakemake.log[0], snakemake.threads), device.claim(snakemake.params.dev
         Store(snakemake.input.validation_description),
         Path(snakemake.output.model),
         statistics=xr.load_dataset(snakemake.input.statistics),
-        autoencoder=Autoencoder.load(snakemake.input.autoencoder) if latent else None,
+        autoencoder=load_autoencoder(snakemake.input.autoencoder) if latent else None,
         window=snakemake.params.window,
         step_hours=snakemake.params.step_hours,
+        parameterisation=parameterisation,
         architecture=settings,
         settings=training.Settings(**loop),
         seed=snakemake.params.seed,

@@ -1,0 +1,15 @@
+"""The paper's own method, kept to be measured beside ours: arms with ``recipe: paper``.
+
+Qu, Nathaniel, Li and Gentine (2024, arXiv 2404.06665) sample with score-based data assimilation
+(Rozet and Louppe 2023, arXiv 2306.10574): :mod:`schedule` and :mod:`sampler` are theirs,
+:mod:`denoiser` predicts the noise as theirs does, :mod:`autoencoder` is the paper's. In its
+latent arm the observation is the encoded truth, degraded (:mod:`arms`): an inverse crime, which
+says how well the method inverts itself and not how well it would do on observations.
+
+What differs from the paper: the network is padded as the sphere is and sees latitude and the day
+of the year, because it learns anomalies, from which neither can be told; it is trained by
+:mod:`slams.training`, whose learning rate falls along a cosine where the paper's falls linearly,
+which bounds the gradient's norm, and which keeps the weights of the lowest validation loss; a
+trajectory is one window, not 29 days composed of many; an ensemble is drawn, not one sample. Only
+the arms that see the background are here: those with auxiliary data need encoders of these.
+"""

@@ -1,0 +1,73 @@
+"""The training of the paper's autoencoder, from the store to a file: what its rule calls."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from slams.autoencoder import reconstruction_error
+from slams.paper.autoencoder import PaperAutoencoder
+from slams.provenance import atomic
+from slams.recipes import averaged, rolled, spread_out, write_model
+from slams.store import Store
+from slams.training import Settings, train
+
+
+def train_paper_autoencoder(
+    training: Store,
+    validation: Store,
+    target: Path,
+    *,
+    settings: Settings,
+    seed: int,
+    checkpoints: Path,
+    fingerprint: str,
+    device: torch.device,
+    attributes: Mapping[str, str],
+) -> None:
+    """Train the paper's autoencoder on the fields of ``training`` and write it to ``target``.
+
+    The loss is the plain mean square error: every cell weighs the same, whatever its area.
+    """
+    torch.manual_seed(seed)
+    model = PaperAutoencoder(*training.shape)
+
+    def loss(net: nn.Module, indices: np.ndarray, generator: torch.Generator) -> Tensor:
+        x = torch.from_numpy(training.batch(indices, 1)[:, 0])
+        if settings.roll_longitude:
+            x = rolled(x, generator)
+        x = x.to(device)
+        return F.mse_loss(net(x), x)
+
+    chosen = spread_out(np.arange(len(validation.fields)))
+
+    def check(net: nn.Module) -> float:
+        def measure(part: np.ndarray, _: int) -> float:
+            x = torch.from_numpy(validation.batch(part, 1)[:, 0]).to(device)
+            return float(F.mse_loss(net(x), x))
+
+        return averaged(chosen, measure)
+
+    _, curve, card = train(
+        model,
+        loss,
+        check,
+        samples=len(training.fields),
+        settings=settings,
+        seed=seed,
+        folder=checkpoints,
+        fingerprint=fingerprint,
+        device=device,
+    )
+    model = model.cpu()
+    error = reconstruction_error(model, validation)
+    scale = training.description["scale"].values
+    card["reconstruction_rmse_K"] = dict(
+        zip(map(str, training.description["level"].values), (error * scale).round(3), strict=True)
+    )
+    write_model(target, curve, card, attributes)
+    with atomic(target) as temporary:
+        model.save(temporary)
