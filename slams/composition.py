@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from slams.errors import SlamsError
-from slams.prior import StateSpace
+from slams.prior import LinearStateSpace, StateSpace
 
 
 @dataclass(frozen=True)
@@ -143,17 +143,31 @@ class Composed:
 
         Every window is denoised at its own ``times``, so at its own season.
         """
-        pieces = [
+        pieces = self._pieces(
+            x, lambda window: partial(self.prior.denoise, sigma=sigma, times=times[window])
+        )
+        return cast(Tensor, _InPieces.apply(x, pieces))
+
+    def known(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """What the prior's linear-Gaussian base makes of the windows of ``x``, put together."""
+        base = cast(LinearStateSpace, self.prior)
+        pieces = self._pieces(x, lambda _: partial(base.known, sigma=sigma))
+        return cast(Tensor, _InPieces.apply(x, pieces))
+
+    def _pieces(
+        self, x: Tensor, function: Callable[[slice], Callable[[Tensor], Tensor]]
+    ) -> list[Piece]:
+        """A piece for every window and some members, with the ``function`` of the window."""
+        return [
             Piece(
                 members,
                 window,
-                partial(self.prior.denoise, sigma=sigma, times=times[window]),
+                function(window),
                 window_weights(self.length) / self._share[window],
             )
             for window in self._windows
             for members in self._members(x)
         ]
-        return cast(Tensor, _InPieces.apply(x, pieces))
 
     def decode(self, x: Tensor) -> Tensor:
         """Trajectories to normalised fields (batch, step, level, latitude, longitude)."""

@@ -48,6 +48,14 @@ class StateSpace(Protocol):
         ...
 
 
+class LinearStateSpace(StateSpace, Protocol):
+    """A prior with a linear-Gaussian base."""
+
+    def known(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """The base's estimate L(sigma) x of the clean state (batch, *state_shape)."""
+        ...
+
+
 class Denoiser(nn.Module):
     """Preconditioned U-Net over windows (batch, step, channel, latitude, longitude).
 
@@ -210,6 +218,19 @@ class Prior:
         """Estimate of the clean state from ``x`` (batch, *state_shape) at ``sigma`` (scalar)."""
         season = torch.full((len(x),), float(year_fraction(times[0])), device=x.device)
         return self.denoiser(x, sigma.to(x).expand(len(x)), season)
+
+    def known(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """What the linear-Gaussian base makes of ``x`` (batch, *state_shape) at ``sigma``.
+
+        Raises SlamsError where the prior has no base.
+        """
+        base = getattr(self.denoiser, "base", None)
+        if base is None:
+            raise SlamsError(
+                "sampler.method: gaussian needs a prior with a linear-Gaussian base: set "
+                f"prior.{self.space}.modes above 0 and train again, or take method mmps"
+            )
+        return cast(GaussianBase, base).scaled(x, sigma.to(x).expand(len(x)), root=False)
 
     def decode(self, x: Tensor) -> Tensor:
         """States to normalised fields (batch, step, level, latitude, longitude)."""

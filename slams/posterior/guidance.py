@@ -9,6 +9,9 @@
   starts from the solution at the level before, and is preconditioned by a guess of the diagonal:
   unevenly placed observations, and errors that differ a hundredfold in variance, then need three
   iterations where they needed eight and more (docs/benchmarks.md).
+- ``gaussian``: the same with V = sigma^2 L(sigma), L the linear denoiser of the prior's Gaussian
+  base (:mod:`slams.gaussian`) in place of the network's derivative. No derivative of the network
+  is taken, so that an iteration costs a few Fourier transforms and V is a covariance always.
 - ``sda``: the paper's Gaussian score (Rozet and Louppe 2023), which replaces H V H' by
   gamma sigma^2.
 - ``dps``: diffusion posterior sampling (Chung et al. 2023, arXiv 2209.14687), a step of fixed
@@ -19,6 +22,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -26,7 +30,7 @@ from torch import Tensor
 from slams.errors import SlamsError
 from slams.observation.base import Observations
 from slams.posterior.linear import SOLVERS, Solver, System, conjugate_gradients
-from slams.prior import StateSpace
+from slams.prior import LinearStateSpace, StateSpace
 
 GAMMA = 1e-2  # the paper's, for method "sda"
 ZETA = 1.0  # for method "dps": its authors take 0.3 to 1
@@ -98,6 +102,40 @@ def _squares(prior: StateSpace, observations: Observations) -> Tensor:
     return _Linearised(prior, observations, torch.zeros_like(signs)).push(signs).pow(2).mean(0)
 
 
+def _matched(
+    prior: StateSpace,
+    observations: Observations,
+    clean: Tensor,
+    sigma: Tensor,
+    start: Start | None,
+    *,
+    covariance: Callable[[Tensor], Tensor],
+    iterations: int,
+    solver: Solver,
+) -> tuple[Tensor, Start]:
+    """The estimate ``clean`` moved by the observations, its second moment V as ``covariance``."""
+    seen = _Linearised(prior, observations, clean)
+    squares = _squares(prior, observations) if start is None else start.squares
+    variance = observations.variance(seen.fields).expand_as(seen.predicted)
+
+    def product(w: Tensor) -> tuple[Tensor, Tensor]:
+        moved = covariance(seen.pull(w))
+        return moved, variance * w + seen.push(moved)
+
+    open_variance = OPEN_VARIANCE * sigma**2 / (OPEN_VARIANCE + sigma**2)
+    correction, solution = solver(
+        System(
+            product,
+            observations.value - seen.predicted,
+            error_variance=variance,
+            diagonal=variance + open_variance * squares,
+        ),
+        iterations,
+        None if start is None else start.solution,
+    )
+    return _bounded(clean.detach(), correction, sigma), Start(solution, squares)
+
+
 def mmps(
     prior: StateSpace,
     observations: Observations,
@@ -116,27 +154,45 @@ def mmps(
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         clean = prior.denoise(x, sigma, observations.times)
-    seen = _Linearised(prior, observations, clean)
-    squares = _squares(prior, observations) if start is None else start.squares
-    variance = observations.variance(seen.fields).expand_as(seen.predicted)
 
-    def product(w: Tensor) -> tuple[Tensor, Tensor]:
-        (moved,) = torch.autograd.grad(clean, x, seen.pull(w), retain_graph=True)
-        moved = sigma**2 * moved
-        return moved, variance * w + seen.push(moved)
+    def covariance(v: Tensor) -> Tensor:
+        return sigma**2 * torch.autograd.grad(clean, x, v, retain_graph=True)[0]
 
-    open_variance = OPEN_VARIANCE * sigma**2 / (OPEN_VARIANCE + sigma**2)
-    correction, solution = solver(
-        System(
-            product,
-            observations.value - seen.predicted,
-            error_variance=variance,
-            diagonal=variance + open_variance * squares,
-        ),
-        iterations,
-        None if start is None else start.solution,
+    return _matched(
+        prior,
+        observations,
+        clean,
+        sigma,
+        start,
+        covariance=covariance,
+        iterations=iterations,
+        solver=solver,
     )
-    return _bounded(clean.detach(), correction, sigma), Start(solution, squares)
+
+
+def gaussian(
+    prior: LinearStateSpace,
+    observations: Observations,
+    x: Tensor,
+    sigma: Tensor,
+    start: Start | None = None,
+    *,
+    iterations: int = 3,
+    solver: Solver = conjugate_gradients,
+) -> tuple[Tensor, Start]:
+    """As :func:`mmps`, with the second moment of the prior's linear-Gaussian base."""
+    with torch.no_grad():
+        clean = prior.denoise(x, sigma, observations.times)
+    return _matched(
+        prior,
+        observations,
+        clean,
+        sigma,
+        start,
+        covariance=lambda v: sigma**2 * prior.known(v, sigma),
+        iterations=iterations,
+        solver=solver,
+    )
 
 
 def sda(
@@ -204,17 +260,22 @@ def guidance(
 ) -> Guidance:
     """The guidance of the configuration keys ``sampler.method`` and ``sampler.solver``.
 
-    ``method`` is mmps, sda or dps; ``solver``, of mmps, cg or gmres. The step of dps depends on
-    the ladder, so that it needs the ``levels``. Raises SlamsError where a name is unknown.
+    ``method`` is mmps, gaussian, sda or dps; ``solver``, of the first two, cg or gmres. The step
+    of dps depends on the ladder, so that it needs the ``levels``. Raises SlamsError where a name
+    is unknown.
     """
     if solver not in SOLVERS:
         raise SlamsError(f"sampler.solver: {solver!r} is not {' or '.join(SOLVERS)}")
     if method == "mmps":
         return partial(mmps, iterations=solver_iterations, solver=SOLVERS[solver])
+    if method == "gaussian":
+        return cast(
+            Guidance, partial(gaussian, iterations=solver_iterations, solver=SOLVERS[solver])
+        )
     if method == "sda":
         return sda
     if method == "dps":
         if levels is None:
             raise ValueError("dps needs the noise levels")
         return partial(dps, ratio=math.exp(2 * float(levels[1].log() - levels[0].log())))
-    raise SlamsError(f"sampler.method: {method!r} is not mmps, sda or dps")
+    raise SlamsError(f"sampler.method: {method!r} is not mmps, gaussian, sda or dps")

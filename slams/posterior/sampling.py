@@ -119,10 +119,10 @@ def sample(
     ``observations`` are one stream or a sum of streams. Over a window of the prior's length they
     are assimilated as they are; over more steps the trajectory is composed of overlapping windows
     (:class:`slams.composition.Composed`), of which at most ``chunk`` are in memory at once.
-    ``method`` is mmps, sda or dps, ``solver`` (of mmps) cg or gmres (:mod:`slams.posterior`). The
-    draws depend on ``seed`` alone. Raises SlamsError where the window does not fit the prior,
-    where sampling diverges, and where a member lies more than ``plausible`` standard deviations
-    from the climatology.
+    ``method`` is mmps, gaussian, sda or dps, ``solver`` (of the first two) cg or gmres
+    (:mod:`slams.posterior`). The draws depend on ``seed`` alone. Raises SlamsError where the
+    window does not fit the prior, where sampling diverges, and where a member lies more than
+    ``plausible`` standard deviations from the climatology.
     """
     if isinstance(observations, Observation):
         observations = Observations([observations])
