@@ -118,7 +118,7 @@ def test_nature_on_a_gpu_is_the_same_planet(configuration: Configuration) -> Non
         ({"qqq": 4}, "qqq is unknown; known here: name, seed"),
         ({"sampler": {"members": 0}}, "sampler.members is 0: must be a whole number, at least 2"),
         ({"sampler": {"members": 8.0}}, "sampler.members is 8.0: must be a whole number"),
-        ({"sampler": {"method": "pdm"}}, 'sampler.method is "pdm": must be one of mmps, sda, dps'),
+        ({"sampler": {"method": "pdm"}}, 'sampler.method is "pdm": must be one of mmps, gaussian, sda, dps'),
         ({"sampler": {"solver": "lu"}}, 'sampler.solver is "lu": must be one of cg, gmres'),
         ({"sampler": {"plausible": 0}}, "sampler.plausible is 0: must be a number, more than 0"),
         ({"cases": True}, "cases is true: must be a whole number"),

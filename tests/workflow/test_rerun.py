@@ -18,7 +18,7 @@ FIGURES = {
 @pytest.mark.parametrize(
     ("module", "rules"),
     [
-        ("slams/posterior.py", CELLS),
+        ("slams/posterior/guidance.py", CELLS),
         ("slams/figures/curves.py", FIGURES | REPORT),
         ("slams/training.py", NETWORKS | CELLS),
         ("slams/archives/isd.py", {"ingest_stations", "fit_stations", "draw_stations"} | CELLS),
