@@ -104,10 +104,18 @@ def test_every_key_of_the_base_configuration_has_a_comment(repository: Path) -> 
 
 def test_nature_on_a_gpu_is_the_same_planet(configuration: Configuration) -> None:
     small, large = configuration("nature"), configuration("nature-gpu")
-    for key in ("levels", "periods", "archives", "axes", "cases", "report", "raw"):
+    for key in ("levels", "periods", "archives", "arms", "axes", "cases", "report", "raw"):
         assert small[key] == large[key], key
-    # The paper's arms, whose sampler takes hours on two cores, are measured on the small one.
-    assert [arm for arm in small["arms"] if "recipe" not in arm] == large["arms"]
+
+
+def test_the_papers_arms_on_nature_are_added_to_the_others(
+    configuration: Configuration, repository: Path
+) -> None:
+    small, paper = configuration("nature"), load(repository / "config/nature-paper.yaml")
+    count = len(small["arms"])
+    assert paper["arms"][:count] == small["arms"]
+    assert {arm["recipe"] for arm in paper["arms"][count:]} == {"paper"}
+    Draft202012Validator(load(repository / "config/schema.yaml")).validate(merge(small, paper))
 
 
 @pytest.mark.parametrize(
@@ -118,7 +126,7 @@ def test_nature_on_a_gpu_is_the_same_planet(configuration: Configuration) -> Non
         ({"qqq": 4}, "qqq is unknown; known here: name, seed"),
         ({"sampler": {"members": 0}}, "sampler.members is 0: must be a whole number, at least 2"),
         ({"sampler": {"members": 8.0}}, "sampler.members is 8.0: must be a whole number"),
-        ({"sampler": {"method": "pdm"}}, 'sampler.method is "pdm": must be one of mmps, gaussian, sda, dps'),
+        ({"sampler": {"method": "pdm"}}, 'is "pdm": must be one of mmps, gaussian, sda, dps'),
         ({"sampler": {"solver": "lu"}}, 'sampler.solver is "lu": must be one of cg, gmres'),
         ({"sampler": {"plausible": 0}}, "sampler.plausible is 0: must be a number, more than 0"),
         ({"cases": True}, "cases is true: must be a whole number"),
