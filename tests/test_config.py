@@ -109,13 +109,14 @@ def test_nature_on_a_gpu_is_the_same_planet(configuration: Configuration) -> Non
 
 
 def test_the_papers_arms_on_nature_are_added_to_the_others(
-    configuration: Configuration, repository: Path
+    configuration: Configuration, repository: Path, samples: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(repository)
     small, paper = configuration("nature"), load(repository / "config/nature-paper.yaml")
     count = len(small["arms"])
     assert paper["arms"][:count] == small["arms"]
     assert {arm["recipe"] for arm in paper["arms"][count:]} == {"paper"}
-    Draft202012Validator(load(repository / "config/schema.yaml")).validate(merge(small, paper))
+    check(merge(small, paper), repository / "config/schema.yaml")
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,10 @@ def test_the_papers_arms_on_nature_are_added_to_the_others(
         ({"qqq": 4}, "qqq is unknown; known here: name, seed"),
         ({"sampler": {"members": 0}}, "sampler.members is 0: must be a whole number, at least 2"),
         ({"sampler": {"members": 8.0}}, "sampler.members is 8.0: must be a whole number"),
-        ({"sampler": {"method": "pdm"}}, 'is "pdm": must be one of mmps, gaussian, sda, dps'),
+        (
+            {"sampler": {"method": "pdm"}},
+            'sampler.method is "pdm": must be one of mmps, gaussian, sda, dps',
+        ),
         ({"sampler": {"solver": "lu"}}, 'sampler.solver is "lu": must be one of cg, gmres'),
         ({"sampler": {"plausible": 0}}, "sampler.plausible is 0: must be a number, more than 0"),
         ({"cases": True}, "cases is true: must be a whole number"),
