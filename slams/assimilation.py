@@ -127,11 +127,11 @@ def assimilate_cell(
     """All cases of one cell: the data set ``analysis.nc`` of docs/architecture.md.
 
     ``arm`` has name, space and streams; ``axis`` is "none" for an arm without background,
-    ``settings`` is what the axis holds fixed;
-    ``sampler`` is that section of the configuration. With the recipe "paper" the ensembles are
-    the paper's (:mod:`slams.paper`), by its own ``sampler``; what stands beside them is that of
-    every arm. Raises SlamsError where a store is not of
-    the prior's fields, where they are no temperatures, and where a case has no observation left.
+    ``settings`` is what the axis holds fixed; ``sampler`` is that section of the configuration.
+    With the recipe "paper" the ensembles are the paper's (:mod:`slams.paper`), by its own
+    ``sampler``; what stands beside them is that of every arm. Raises SlamsError where a store is
+    not of the prior's fields, where they are no temperatures, and where a case has no observation
+    left.
     """
     names = list(arm["streams"])
     background = None

@@ -23,6 +23,8 @@ SAMPLER = {
     "sigma_min": 0.02,
     "sigma_max": 20.0,
     "gross_error": 5.0,
+    "solver": "cg",
+    "plausible": 1000.0,  # planted errors are meant to do harm
     "robust": None,
 }
 ALONE = {"name": "stations", "space": "pixel", "streams": ["stations"]}
