@@ -4,9 +4,9 @@
 
 draws, for every analysis, a prior (pixel or latent), a method (mmps or gaussian), a window of the
 test period, a set of streams, the background's operator and its noise (0.01 to 4, normalised
-units, log-uniform), and looks at every member: finite, and how many standard deviations of its
-level from climatology (the sampler's own check of that is off). An analysis that the sampler
-refuses counts with its reason. Writes one row an analysis to
+units, log-uniform), and looks at every member: finite, and how many standard deviations from
+climatology in the units of `sampler.plausible` (whose check is off, so that all are seen). An
+analysis that the sampler refuses counts with its reason. Writes one row an analysis to
 robustness.csv in the results folder, and prints a summary; a second call goes on where the first
 was stopped.
 """
@@ -131,8 +131,9 @@ def analyse(world: World, number: int, steps: int, solver_iterations: int) -> di
             plausible=np.inf,
         )
         away = np.abs(ensemble.values - prior.normalisation.climatology(times))
-        spread = np.sqrt((prior.statistics["climatology_spread"].values ** 2).mean((1, 2)))
-        row |= {"largest": round(float((away / spread[:, None, None]).max()), 3), "refused": ""}
+        scale = np.asarray(prior.normalisation.scale)[:, None, None]
+        spread = np.maximum(prior.statistics["climatology_spread"].values, scale)
+        row |= {"largest": round(float((away / spread).max()), 3), "refused": ""}
     except SlamsError as error:
         row |= {"largest": "", "refused": str(error)}
     return row | {"seconds": round(time.monotonic() - began, 2)}
