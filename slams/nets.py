@@ -6,11 +6,13 @@ Tensors are (batch, channel, latitude, longitude), rows from north to south, cel
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from slams.errors import SlamsError
 
 
 def pad_sphere(x: Tensor, width: int) -> Tensor:
@@ -149,3 +151,66 @@ def position_maps(rows: int, columns: int, *, longitude: bool) -> Tensor:
     if longitude:
         maps += [latitude.cos()[:, None] * angle.cos(), latitude.cos()[:, None] * angle.sin()]
     return torch.stack(maps).float()
+
+
+class WindowNetwork(nn.Module):
+    """What every network over windows (batch, step, channel, latitude, longitude) has in common.
+
+    ``settings`` are the arguments that make it again. Beside the window such a network sees where
+    it is (``longitude``: also in longitude) and the day of the year of the window's first step.
+    Raises SlamsError where the state's cells cannot be halved as often as ``width`` asks for.
+    """
+
+    position: Tensor
+
+    def __init__(
+        self,
+        window: int,
+        channels: int,
+        rows: int,
+        columns: int,
+        *,
+        width: Sequence[int],
+        blocks: int,
+        embedding: int,
+        longitude: bool,
+    ) -> None:
+        super().__init__()
+        coarsest = 2 ** (len(width) - 1)
+        if rows % coarsest or columns % coarsest:
+            raise SlamsError(
+                f"prior: {len(width)} widths halve the state's {rows} x {columns} cells "
+                f"{len(width) - 1} times, which does not come out even; use fewer widths or "
+                "another grid.spacing"
+            )
+        self.settings: dict[str, Any] = {
+            "window": window,
+            "channels": channels,
+            "rows": rows,
+            "columns": columns,
+            "width": list(width),
+            "blocks": blocks,
+            "embedding": embedding,
+            "longitude": longitude,
+        }
+        maps = position_maps(rows, columns, longitude=longitude)
+        self.register_buffer("position", maps, persistent=False)
+        self.states = window * channels
+        self.context_channels = len(maps) + 2
+
+    @property
+    def state_shape(self) -> tuple[int, int, int, int]:
+        """(step, channel, latitude, longitude)."""
+        s = self.settings
+        return s["window"], s["channels"], s["rows"], s["columns"]
+
+    def with_context(self, season: Tensor, *states: Tensor) -> Tensor:
+        """The network's input: windows flattened to channels, then position and season.
+
+        ``season`` (batch,) is the fraction of the year.
+        """
+        flat = [state.flatten(1, 2) for state in states]
+        angle = 2 * math.pi * season.view(-1, 1, 1, 1)
+        ones = torch.ones_like(flat[0][:, :1])
+        position = self.position.expand(len(ones), -1, -1, -1)
+        return torch.cat([*flat, position, angle.cos() * ones, angle.sin() * ones], dim=1)

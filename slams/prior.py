@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from slams.autoencoder import Autoencoder
 from slams.errors import SlamsError
 from slams.gaussian import GaussianBase
-from slams.nets import UNet, position_maps
+from slams.nets import UNet, WindowNetwork
 from slams.paper.autoencoder import PaperAutoencoder
 from slams.paper.denoiser import EpsDenoiser
 from slams.statistics import Normalisation, year_fraction
@@ -56,7 +56,7 @@ class LinearStateSpace(StateSpace, Protocol):
         ...
 
 
-class Denoiser(nn.Module):
+class Denoiser(WindowNetwork):
     """Preconditioned U-Net over windows (batch, step, channel, latitude, longitude).
 
     Beside the window it sees what the linear-Gaussian base makes of it, where it is
@@ -64,8 +64,6 @@ class Denoiser(nn.Module):
     ``modes`` are those of the base (:class:`slams.gaussian.GaussianBase`); without them the data
     are taken to be of unit variance.
     """
-
-    position: Tensor
 
     def __init__(
         self,
@@ -80,37 +78,20 @@ class Denoiser(nn.Module):
         longitude: bool = True,
         modes: int = 0,
     ) -> None:
-        super().__init__()
-        coarsest = 2 ** (len(width) - 1)
-        if rows % coarsest or columns % coarsest:
-            raise SlamsError(
-                f"prior: {len(width)} widths halve the state's {rows} x {columns} cells "
-                f"{len(width) - 1} times, which does not come out even; use fewer widths or "
-                "another grid.spacing"
-            )
-        self.settings: dict[str, Any] = {
-            "window": window,
-            "channels": channels,
-            "rows": rows,
-            "columns": columns,
-            "width": list(width),
-            "blocks": blocks,
-            "embedding": embedding,
-            "longitude": longitude,
-            "modes": modes,
-        }
-        maps = position_maps(rows, columns, longitude=longitude)
-        self.register_buffer("position", maps, persistent=False)
-        states = window * channels
+        super().__init__(
+            window,
+            channels,
+            rows,
+            columns,
+            width=width,
+            blocks=blocks,
+            embedding=embedding,
+            longitude=longitude,
+        )
+        self.settings["modes"] = modes
         self.base = GaussianBase(window, channels, rows, columns, modes) if modes else None
-        inputs = states if self.base is None else 2 * states
-        self.net = UNet(inputs + len(maps) + 2, states, width, blocks, embedding)
-
-    @property
-    def state_shape(self) -> tuple[int, int, int, int]:
-        """(step, channel, latitude, longitude)."""
-        s = self.settings
-        return s["window"], s["channels"], s["rows"], s["columns"]
+        inputs = self.states if self.base is None else 2 * self.states
+        self.net = UNet(inputs + self.context_channels, self.states, width, blocks, embedding)
 
     def forward(self, x: Tensor, sigma: Tensor, season: Tensor) -> Tensor:
         """Denoise ``x`` (batch, *state_shape); ``sigma`` and ``season`` (batch,).
@@ -119,17 +100,10 @@ class Denoiser(nn.Module):
         """
         spread = sigma.view(-1, 1, 1, 1, 1)
         scale = 1 / (1 + spread**2).sqrt()
-        angle = 2 * math.pi * season.view(-1, 1, 1, 1)
-        ones = torch.ones_like(x[:, 0, :1])
-        context = [
-            self.position.expand(len(x), -1, -1, -1),
-            angle.cos() * ones,
-            angle.sin() * ones,
-        ]
         known = scale**2 * x if self.base is None else self.base.scaled(x, sigma, root=False)
         states = [scale * x] if self.base is None else [scale * x, known]
-        inputs = torch.cat([*(state.flatten(1, 2) for state in states), *context], dim=1)
-        learned = self.net(inputs, sigma.log() / 4).float().unflatten(1, x.shape[1:3])
+        learned = self.net(self.with_context(season, *states), sigma.log() / 4).float()
+        learned = learned.unflatten(1, x.shape[1:3])
         if self.base is None:
             return known + spread * scale * learned
         return known + self.base.scaled(learned, sigma, root=True)

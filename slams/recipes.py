@@ -53,6 +53,23 @@ def write_model(
         temporary.write_text(json.dumps({**card, **attributes}, indent=2, default=str) + "\n")
 
 
+def write_autoencoder(
+    path: Path,
+    model: Autoencoder | PaperAutoencoder,
+    validation: Store,
+    curve: pd.DataFrame,
+    card: Mapping[str, Any],
+    attributes: Mapping[str, str],
+) -> None:
+    """Write an autoencoder as :func:`write_model` does, its reconstruction error in the card."""
+    error = reconstruction_error(model, validation) * validation.description["scale"].values
+    levels = map(str, validation.description["level"].values)
+    found = {"reconstruction_rmse_K": dict(zip(levels, error.round(3), strict=True))}
+    write_model(path, curve, {**card, **found}, attributes)
+    with atomic(path) as temporary:
+        model.save(temporary)
+
+
 def train_autoencoder(
     training: Store,
     validation: Store,
@@ -108,15 +125,7 @@ def train_autoencoder(
         device=device,
     )
     model.standardise(training)
-    model = model.cpu()
-    error = reconstruction_error(model, validation)
-    scale = training.description["scale"].values
-    card["reconstruction_rmse_K"] = dict(
-        zip(map(str, training.description["level"].values), (error * scale).round(3), strict=True)
-    )
-    write_model(target, curve, card, attributes)
-    with atomic(target) as temporary:
-        model.save(temporary)
+    write_autoencoder(target, model.cpu(), validation, curve, card, attributes)
 
 
 def _area(store: Store) -> np.ndarray:

@@ -8,10 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from slams.autoencoder import reconstruction_error
 from slams.paper.autoencoder import PaperAutoencoder
-from slams.provenance import atomic
-from slams.recipes import averaged, rolled, spread_out, write_model
+from slams.recipes import averaged, rolled, spread_out, write_autoencoder
 from slams.store import Store
 from slams.training import Settings, train
 
@@ -62,12 +60,4 @@ def train_paper_autoencoder(
         fingerprint=fingerprint,
         device=device,
     )
-    model = model.cpu()
-    error = reconstruction_error(model, validation)
-    scale = training.description["scale"].values
-    card["reconstruction_rmse_K"] = dict(
-        zip(map(str, training.description["level"].values), (error * scale).round(3), strict=True)
-    )
-    write_model(target, curve, card, attributes)
-    with atomic(target) as temporary:
-        model.save(temporary)
+    write_autoencoder(target, model.cpu(), validation, curve, card, attributes)
