@@ -22,12 +22,13 @@ import pandas as pd
 import torch
 import xarray as xr
 
+from slams.assimilation import Streams, observe_case
+from slams.cases import Case, validation_cases
 from slams.errors import SlamsError
-from slams.observation import BlockMean, EveryNth, Identity, Masked, Observation, Observations
-from slams.observation import imagery as imagery_stream
-from slams.observation import stations as station_stream
-from slams.observation.degraded import degrade
-from slams.observation.representation import representation_variance
+from slams.observation import BlockMean, EveryNth, Identity, Masked, Observations
+from slams.observation.background import Degraded
+from slams.observation.imagery import ImageryModel
+from slams.observation.representation import DecoderError
 from slams.posterior import sample
 from slams.prior import Prior
 from slams.store import Store
@@ -60,40 +61,39 @@ class World:
         self.priors = {s: Prior.load(folder / f"models/prior-{s}.pt") for s in SPACES}
         self.test = Store(folder / "store/test.nc")
         tables = sorted((folder / "stations").glob("*.parquet"))
-        self.stations = pd.concat(map(pd.read_parquet, tables))
-        self.station_fit = xr.load_dataset(folder / "operators/stations.nc")
         fields = sorted((folder / "fields").glob("imagery-*.nc"))
         pieces = [xr.load_dataset(path)["brightness_temperature"] for path in fields]
-        self.imagery = xr.concat(pieces, dim="time")
-        self.imagery_model = imagery_stream.ImageryModel.load(folder / "operators/imagery.pt")
+        self.streams = Streams(
+            stations=pd.concat(map(pd.read_parquet, tables)),
+            station_fit=xr.load_dataset(folder / "operators/stations.nc"),
+            imagery=xr.concat(pieces, dim="time"),
+            imagery_model=ImageryModel.load(folder / "operators/imagery.pt"),
+        )
         prior = self.priors["latent"]
-        validation = Store(folder / "store/validation.nc")
-        starts = validation.starts(prior.window, prior.step_hours)[::8]
-        self.windows = torch.from_numpy(validation.batch(starts, prior.window))
+        known = validation_cases(
+            Store(folder / "store/validation.nc"), prior.window, prior.step_hours, None
+        )
+        self.windows = torch.from_numpy(np.stack([case.truth for case in known]))
         self.rebuilt = torch.cat([prior.decode(prior.encode(w[None])) for w in self.windows])
 
-    def observe(self, row: dict[str, Any], start: int, rng: np.random.Generator) -> Observations:
-        """The observations that ``row`` asks for, of the window at ``start``."""
-        prior = self.priors[row["space"]]
-        times = self.test.times[start : start + prior.window]
-        truth = self.test.window(start, prior.window)
-        made: list[Observation] = []
-        if "background" in row["streams"]:
-            operator = operator_of(row["operator"], truth.shape[-2:], rng)
-            noise, every, seed = row["noise"], row["every"], row["number"]
-            made.append(degrade(truth, operator, times, noise=noise, every=every, seed=seed))
-        if "stations" in row["streams"]:
-            made.append(
-                station_stream.observe(self.stations, self.station_fit, prior.normalisation, times)
-            )
-        if "imagery" in row["streams"]:
-            made.append(
-                imagery_stream.observe(self.imagery, self.imagery_model, prior.normalisation, times)
-            )
+    def observe(self, row: dict[str, Any], case: Case, rng: np.random.Generator) -> Observations:
+        """The observations of ``case`` that ``row`` asks for."""
+        prior, background = self.priors[row["space"]], None
+        names = row["streams"].split("+")
+        if "background" in names:
+            operator = operator_of(row["operator"], case.truth.shape[-2:], rng)
+            background = Degraded(operator, row["noise"], row["every"])
+        observations = observe_case(
+            prior,
+            case,
+            names=names,
+            background=background,
+            streams=self.streams,
+            seed=row["number"],
+        )
         if row["space"] == "latent":
-            for stream in made:
-                stream.inflate(representation_variance(stream, self.windows, self.rebuilt))
-        return Observations(made)
+            DecoderError(self.windows, self.rebuilt).add_to(observations)
+        return observations
 
 
 def draw(number: int, rng: np.random.Generator) -> dict[str, Any]:
@@ -115,9 +115,8 @@ def analyse(world: World, number: int, steps: int, solver_iterations: int) -> di
     row = draw(number, rng)
     prior = world.priors[row["space"]]
     starts = world.test.starts(prior.window, prior.step_hours)
-    start = starts[rng.integers(len(starts))]
-    times = world.test.times[start : start + prior.window]
-    observations = world.observe(row, start, rng)
+    case = Case(world.test, int(starts[rng.integers(len(starts))]), prior.window)
+    observations = world.observe(row, case, rng)
     began = time.monotonic()
     try:
         ensemble = sample(
@@ -130,7 +129,7 @@ def analyse(world: World, number: int, steps: int, solver_iterations: int) -> di
             method=row["method"],
             plausible=np.inf,
         )
-        away = np.abs(ensemble.values - prior.normalisation.climatology(times))
+        away = np.abs(ensemble.values - prior.normalisation.climatology(case.times))
         scale = np.asarray(prior.normalisation.scale)[:, None, None]
         spread = np.maximum(prior.statistics["climatology_spread"].values, scale)
         row |= {"largest": round(float((away / spread).max()), 3), "refused": ""}
