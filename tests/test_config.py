@@ -131,7 +131,10 @@ def test_the_papers_arms_on_nature_are_added_to_the_others(
             {"sampler": {"method": "pdm"}},
             'sampler.method is "pdm": must be one of mmps, gaussian, sda, dps',
         ),
-        ({"sampler": {"solver": "lu"}}, 'sampler.solver is "lu": must be one of cg, gmres'),
+        (
+            {"sampler": {"solver": "lu"}},
+            'sampler.solver is "lu": must be one of cg, gmres, bicgstab',
+        ),
         ({"sampler": {"plausible": 0}}, "sampler.plausible is 0: must be a number, more than 0"),
         ({"cases": True}, "cases is true: must be a whole number"),
         (

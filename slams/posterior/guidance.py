@@ -260,12 +260,12 @@ def guidance(
 ) -> Guidance:
     """The guidance of the configuration keys ``sampler.method`` and ``sampler.solver``.
 
-    ``method`` is mmps, gaussian, sda or dps; ``solver``, of the first two, cg or gmres. The step
-    of dps depends on the ladder, so that it needs the ``levels``. Raises SlamsError where a name
-    is unknown.
+    ``method`` is mmps, gaussian, sda or dps; ``solver``, of the first two, cg, gmres or bicgstab.
+    The step of dps depends on the ladder, so that it needs the ``levels``. Raises SlamsError
+    where a name is unknown.
     """
     if solver not in SOLVERS:
-        raise SlamsError(f"sampler.solver: {solver!r} is not {' or '.join(SOLVERS)}")
+        raise SlamsError(f"sampler.solver: {solver!r} is not cg, gmres or bicgstab")
     if method == "mmps":
         return partial(mmps, iterations=solver_iterations, solver=SOLVERS[solver])
     if method == "gaussian":

@@ -119,7 +119,7 @@ def sample(
     ``observations`` are one stream or a sum of streams. Over a window of the prior's length they
     are assimilated as they are; over more steps the trajectory is composed of overlapping windows
     (:class:`slams.composition.Composed`), of which at most ``chunk`` are in memory at once.
-    ``method`` is mmps, gaussian, sda or dps, ``solver`` (of the first two) cg or gmres
+    ``method`` is mmps, gaussian, sda or dps, ``solver`` (of the first two) cg, gmres or bicgstab
     (:mod:`slams.posterior`). The draws depend on ``seed`` alone. Raises SlamsError where the
     window does not fit the prior, where sampling diverges, and where a member lies more than
     ``plausible`` standard deviations from the climatology.

@@ -57,7 +57,7 @@ def test_moment_matching_is_azulas(name, sigma):
     torch.testing.assert_close(mine, expected, atol=5e-3, rtol=0)
 
 
-@pytest.mark.parametrize("solver", list(SOLVERS))
+@pytest.mark.parametrize("solver", ["cg", "gmres"])
 @pytest.mark.parametrize("iterations", [1, 2, 3])
 def test_iterations_are_azulas(solver, iterations):
     """Of one error and one row size the preconditioner is a number, which changes nothing."""
