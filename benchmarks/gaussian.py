@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from slams.gaussian import GaussianBase
 from slams.grid import Grid
 from slams.observation import Observation, Observations
 
@@ -130,6 +131,25 @@ def sphere(rows: int = 8) -> GaussianWorld:
         grid.shape,
         dtype=torch.float32,
     )
+
+
+class Founded(GaussianWorld):
+    """A world of one row and level that hands out its covariance as a base."""
+
+    def __init__(self, world: GaussianWorld) -> None:
+        time, levels, cells = (factor.numpy() for factor in world.factors)
+        super().__init__(time, levels, cells, world.state_shape[2:], world.dtype)
+        steps, points = self.state_shape[0], self.state_shape[-1]
+        values, vectors = torch.linalg.eigh(self.factors[0])
+        # A covariance that is alike everywhere on a ring has the transform of its row as spectrum.
+        spectrum = torch.fft.rfft(self.factors[2][0]).real.clamp_min(1e-8)
+        self.base = GaussianBase(steps, 1, 1, points, 1)
+        self.base.steps[:] = vectors.to(self.base.steps)
+        self.base.variance[:] = (spectrum[:, None, None] * values).to(self.base.variance)
+
+    def known(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """All that the world knows, of windows of its own length."""
+        return self.base.scaled(x, sigma.expand(len(x)), root=False)
 
 
 def trajectory(steps: int = 5, points: int = 32, memory: float = 0.8) -> GaussianWorld:

@@ -1,12 +1,13 @@
 """Long trajectories composed of a prior's short windows.
 
-The score of a long trajectory is put together from those of its overlapping windows (Rozet and
-Louppe 2023, arXiv 2306.10574), and so is, by Tweedie's formula, its denoiser: the estimate of a
-step comes from the windows that hold it. Their Algorithm 2 takes each step from the one window in
-whose middle it stands. Here all windows that hold it are averaged, with weights that fall with
-the square of the distance from the middle: over trajectories of known law that errs less where
-steps are alike for long, no more elsewhere, and leaves a Jacobian nearer to a symmetric one
-(docs/benchmarks.md).
+What a prior's linear-Gaussian base knows (:mod:`slams.gaussian`) is carried over to the whole
+trajectory at once. What its network adds, or all of a prior without a base, is composed: the score
+of a long trajectory is put together from those of its overlapping windows (Rozet and Louppe 2023,
+arXiv 2306.10574), and so is, by Tweedie's formula, its denoiser. The estimate of a step comes from
+the windows that hold it. Their Algorithm 2 takes it from the one window in whose middle the step
+stands; here all of them are averaged, with weights that fall with the square of the distance from
+the middle. A composition misses what no window sees, the more the longer steps stay alike, and
+therefore the base is not composed (docs/benchmarks.md).
 
 Windows are taken through the network a few at a time, forwards and in every derivative, so that
 memory does not grow with the length of the trajectory. Each is computed again for a derivative
@@ -23,6 +24,7 @@ import torch
 from torch import Tensor
 
 from slams.errors import SlamsError
+from slams.gaussian import GaussianBase
 from slams.prior import LinearStateSpace, StateSpace
 
 
@@ -115,9 +117,9 @@ def _pushed(function: Callable[[Tensor], Tensor], x: Tensor, w: Tensor) -> Tenso
 class Composed:
     """A state space of ``steps`` steps over a prior of fewer (a :class:`~slams.prior.StateSpace`).
 
-    At most ``chunk`` windows are in memory at once; what comes out does not depend on it. The
-    prior must decode every step by itself. Raises SlamsError where ``steps`` are fewer than the
-    prior's, or ``chunk`` is none.
+    The prior's ``base``, where it has one, is made as long. At most ``chunk`` windows are in
+    memory at once; what comes out does not depend on it. The prior must decode every step by
+    itself. Raises SlamsError where ``steps`` are fewer than the prior's, or ``chunk`` is none.
     """
 
     def __init__(self, prior: StateSpace, steps: int, chunk: int = 16) -> None:
@@ -128,6 +130,8 @@ class Composed:
         if chunk < 1:
             raise SlamsError(f"{chunk} windows at once are none: take at least 1")
         self._windows = [slice(n, n + self.length) for n in range(steps - self.length + 1)]
+        base = getattr(prior, "base", None)
+        self._base: GaussianBase | None = None if base is None else base.longer(steps)
         weights = window_weights(self.length)
         self._share = torch.zeros(steps, dtype=weights.dtype)
         for window in self._windows:
@@ -143,30 +147,42 @@ class Composed:
 
         Every window is denoised at its own ``times``, so at its own season.
         """
-        pieces = self._pieces(
-            x, lambda window: partial(self.prior.denoise, sigma=sigma, times=times[window])
-        )
-        return cast(Tensor, _InPieces.apply(x, pieces))
 
-    def known(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """What the prior's linear-Gaussian base makes of the windows of ``x``, put together."""
-        base = cast(LinearStateSpace, self.prior)
-        pieces = self._pieces(x, lambda _: partial(base.known, sigma=sigma))
-        return cast(Tensor, _InPieces.apply(x, pieces))
+        def learned(x: Tensor, times: np.ndarray) -> Tensor:
+            clean = self.prior.denoise(x, sigma, times)
+            if self._base is None:
+                return clean
+            return clean - cast(LinearStateSpace, self.prior).known(x, sigma)
 
-    def _pieces(
-        self, x: Tensor, function: Callable[[slice], Callable[[Tensor], Tensor]]
-    ) -> list[Piece]:
-        """A piece for every window and some members, with the ``function`` of the window."""
-        return [
+        pieces = [
             Piece(
                 members,
                 window,
-                function(window),
+                partial(learned, times=times[window]),
                 window_weights(self.length) / self._share[window],
             )
             for window in self._windows
-            for members in self._members(x)
+            for members in self._members(x, self.length)
+        ]
+        return cast(Tensor, _InPieces.apply(x, pieces + self._whole(x, sigma)))
+
+    def known(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """What the linear-Gaussian base makes of ``x``; SlamsError where the prior has none."""
+        if self._base is None:
+            # The prior says what to do.
+            return cast(LinearStateSpace, self.prior).known(x[:, : self.length], sigma)
+        return cast(Tensor, _InPieces.apply(x, self._whole(x, sigma)))
+
+    def _whole(self, x: Tensor, sigma: Tensor) -> list[Piece]:
+        """The base over all steps, as many members at once as have the steps of the windows."""
+        if (base := self._base) is None:
+            return []
+
+        def known(x: Tensor) -> Tensor:
+            return base.scaled(x, sigma.to(x).expand(len(x)), root=False)
+
+        return [
+            Piece(members, slice(0, self.steps), known) for members in self._members(x, self.steps)
         ]
 
     def decode(self, x: Tensor) -> Tensor:
@@ -174,12 +190,14 @@ class Composed:
         pieces = [
             Piece(members, slice(first, first + self.length), self.prior.decode)
             for first in range(0, self.steps, self.length)
-            for members in self._members(x)
+            for members in self._members(x, self.length)
         ]
         return cast(Tensor, _InPieces.apply(x, pieces))
 
-    def _members(self, x: Tensor) -> list[slice]:
-        return [slice(first, first + self.chunk) for first in range(0, len(x), self.chunk)]
+    def _members(self, x: Tensor, steps: int) -> list[slice]:
+        """The members in parts: of ``steps`` steps each as many as a chunk of windows holds."""
+        count = max(1, self.chunk * self.length // steps)
+        return [slice(first, first + count) for first in range(0, len(x), count)]
 
 
 def window_weights(length: int) -> Tensor:

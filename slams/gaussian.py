@@ -27,6 +27,8 @@ RIDGES = (0.003, 0.01, 0.03, 0.1, 0.3, 0.6)
 SIGMAS = torch.logspace(-1.5, 1.5, 13, dtype=torch.float64)  # at which the shares are compared
 COMPARED_WAVES = 8  # so many wavenumbers, evenly spread, compare them
 VARIANCE_FLOOR = 1e-8  # of any mode, normalised units squared
+# A partial correlation of two steps is kept below this, so that an autoregression stays stable.
+PARTIAL_LIMIT = 1 - 1e-6
 WINDOWS = 4096  # at most so many windows of the training period give the covariance over steps
 FIELDS_AT_ONCE = 64
 BYTES_AT_ONCE = 2**29  # of the covariances of the wavenumbers that are fitted together
@@ -97,6 +99,27 @@ class GaussianBase(nn.Module):
             left = left * gain_left.repeat_interleave(x.shape[1], 1)
         return self.synthesise(amplitude * gain, left, x.shape)
 
+    def longer(self, steps: int) -> "GaussianBase":
+        """The base of trajectories of at least as many steps as a window has.
+
+        A mode's covariance goes on as that of the autoregression which the steps of a window
+        determine: of all that agree with the window's, the one of maximum entropy (Burg 1975).
+        So it is exact where a step depends on no more steps before it than a window has.
+        """
+        modes, window = self.variance.shape[1:]
+        if steps == window:
+            return self
+        longer = GaussianBase(steps, 1, self.profile, self.columns, modes).to(self.variance.device)
+        longer.basis, longer.remainder, longer.ridge = self.basis, self.remainder, self.ridge
+        for wave in range(len(self.variance)):  # one at a time: of many steps they are large
+            turned, variance = self.steps[wave].to(torch.complex128), self.variance[wave].double()
+            covariance = (turned * variance[:, None]) @ turned.mH
+            lags = [torch.diagonal(covariance, -n, dim1=1, dim2=2).mean(1) for n in range(window)]
+            values, vectors = torch.linalg.eigh(_toeplitz(_autoregressive(lags, steps)))
+            longer.steps[wave] = vectors.to(longer.steps)
+            longer.variance[wave] = values.clamp_min(VARIANCE_FLOOR).to(longer.variance)
+        return longer
+
     def fit(self, store: Store, starts: np.ndarray, validation: Store) -> None:
         """Estimate the covariance from a store's windows, which begin at ``starts``.
 
@@ -137,6 +160,45 @@ class GaussianBase(nn.Module):
         variances, turned = torch.linalg.eigh(total)
         self.steps[chosen] = turned.to(self.steps)
         self.variance[chosen] = variances.clamp_min(VARIANCE_FLOOR).to(self.variance)
+
+
+def _autoregressive(lags: list[Tensor], steps: int) -> Tensor:
+    """Covariances (..., steps) at lags of 0, 1, ... steps, the first as ``lags``, then as implied.
+
+    The recursion of Levinson and Durbin, which gives the coefficients of the autoregression order
+    by order, with the partial correlations limited.
+    """
+    covariance = [lags[0]]
+    coefficients: list[Tensor] = []
+    left = lags[0].real  # what the steps before do not tell
+    for lag in lags[1:]:
+        expected = _told(coefficients, covariance)
+        partial = (lag - expected) / left
+        partial = partial / (partial.abs() / PARTIAL_LIMIT).clamp_min(1.0)
+        covariance.append(expected + partial * left)
+        turned = [c.conj() for c in reversed(coefficients)]
+        coefficients = [c - partial * t for c, t in zip(coefficients, turned, strict=True)]
+        coefficients.append(partial)
+        left = left * (1 - partial.abs() ** 2)
+    while len(covariance) < steps:
+        covariance.append(_told(coefficients, covariance))
+    return torch.stack(covariance, -1)
+
+
+def _told(coefficients: list[Tensor], covariance: list[Tensor]) -> Tensor:
+    """The next covariance of an autoregression on the steps 1, 2, ... before."""
+    total = torch.zeros_like(covariance[0])
+    for number, coefficient in enumerate(coefficients):
+        total = total + coefficient * covariance[-1 - number]
+    return total
+
+
+def _toeplitz(lags: Tensor) -> Tensor:
+    """Hermitian matrices (..., n, n) of the covariances (..., n) with 0, 1, ... steps before."""
+    n = lags.shape[-1]
+    apart = torch.arange(n)[:, None] - torch.arange(n)
+    lower = lags[..., apart.abs()]
+    return torch.where(apart >= 0, lower, lower.conj())
 
 
 def _parts(indices: np.ndarray, size: int) -> list[np.ndarray]:

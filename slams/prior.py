@@ -193,18 +193,22 @@ class Prior:
         season = torch.full((len(x),), float(year_fraction(times[0])), device=x.device)
         return self.denoiser(x, sigma.to(x).expand(len(x)), season)
 
+    @property
+    def base(self) -> GaussianBase | None:
+        """The linear-Gaussian base of the network, if it has one."""
+        return cast(GaussianBase | None, getattr(self.denoiser, "base", None))
+
     def known(self, x: Tensor, sigma: Tensor) -> Tensor:
         """What the linear-Gaussian base makes of ``x`` (batch, *state_shape) at ``sigma``.
 
         Raises SlamsError where the prior has no base.
         """
-        base = getattr(self.denoiser, "base", None)
-        if base is None:
+        if self.base is None:
             raise SlamsError(
                 "sampler.method: gaussian needs a prior with a linear-Gaussian base: set "
                 f"prior.{self.space}.modes above 0 and train again, or take method mmps"
             )
-        return cast(GaussianBase, base).scaled(x, sigma.to(x).expand(len(x)), root=False)
+        return self.base.scaled(x, sigma.to(x).expand(len(x)), root=False)
 
     def decode(self, x: Tensor) -> Tensor:
         """States to normalised fields (batch, step, level, latitude, longitude)."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from gaussian import problem, trajectory
+from gaussian import Founded, problem, trajectory
 from torch import Tensor, nn
 from worlds import SHAPE, IdealPrior, days
 
@@ -201,6 +201,48 @@ def test_composed_samples_come_near_the_posterior_of_the_trajectory(name, limit)
     samples = samples.flatten(1).double()
     assert given.distance(samples) < limit * given.floor(512, repeats=4)
     assert 0.9 < given.spread(samples) < 1.1
+
+
+def test_a_founded_world_knows_what_its_denoiser_knows():
+    world = Founded(trajectory(3))
+    x = 2 * torch.randn(4, *world.state_shape, generator=torch.Generator().manual_seed(0))
+    for sigma in (0.1, 1.0, 10.0):
+        level = torch.tensor(sigma)
+        clean = world.denoise(x, level, world.times)
+        torch.testing.assert_close(world.known(x, level), clean, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("memory", [0.5, 0.8, 0.95])
+@pytest.mark.parametrize("name", ["few precise", "mixed errors", "scattered", "nothing"])
+def test_on_a_base_the_samples_are_as_good_as_exact_draws(name, memory):
+    """A first-order autoregression is known from windows of three, however long its memory."""
+    full, short = trajectory(5, memory=memory), Founded(trajectory(3, memory=memory))
+    given = problem(full, name)
+    samples = sample_states(
+        Composed(short, 5, chunk=512),
+        given.observations,
+        512,
+        guide=guidance("mmps"),
+        levels=noise_levels(32, 0.02, 40.0),
+        generator=torch.Generator().manual_seed(0),
+        times=full.times,
+    )
+    samples = samples.flatten(1).double()
+    assert given.distance(samples) < 1.3 * given.floor(512, repeats=4)
+    assert given.bias(samples) < 0.05
+    assert 0.95 < given.spread(samples) < 1.05
+
+
+def test_what_the_base_does_not_know_is_composed():
+    """A base of shorter memory than the truth's: better than without one, and no more."""
+    full, short = trajectory(5, memory=0.9), Founded(trajectory(3, memory=0.9))
+    x = 1.5 * torch.randn(64, *full.state_shape, generator=torch.Generator().manual_seed(0))
+    level, errors = torch.tensor(1.0), []
+    for base in (None, Founded(trajectory(3, memory=0.6)).base, short.base):
+        short.base = base
+        found = Composed(short, 5).denoise(x, level, full.times)
+        errors.append(float((found - full.denoise(x, level, full.times)).norm()))
+    assert errors[2] < 1e-3 < errors[1] < 0.8 * errors[0]
 
 
 @pytest.mark.parametrize("space", ["pixel", "latent"])

@@ -10,7 +10,7 @@ from torch import Tensor
 from worlds import days, store
 
 from slams.errors import SlamsError
-from slams.gaussian import RIDGES, GaussianBase
+from slams.gaussian import RIDGES, GaussianBase, _autoregressive, _toeplitz
 from slams.prior import Denoiser
 
 WINDOW, CHANNELS, ROWS, COLUMNS = 3, 2, 4, 8
@@ -70,7 +70,7 @@ def matrix(base: GaussianBase, sigma: float, *, root: bool) -> Tensor:
     return base.scaled(units, torch.full((SIZE,), sigma), root=root).view(SIZE, SIZE).T.double()
 
 
-def exact_covariance() -> Tensor:
+def exact_covariance(window: int = WINDOW) -> Tensor:
     """Of windows of :func:`travelling`, in closed form."""
     shift = np.roll(np.eye(COLUMNS), 1, 0)
     smooth = (np.eye(COLUMNS) + shift + shift.T) / 3**0.5
@@ -84,9 +84,9 @@ def exact_covariance() -> Tensor:
                 if a >= b
                 else still @ np.linalg.matrix_power(move.T, b - a)
             )
-            for b in range(WINDOW)
+            for b in range(window)
         ]
-        for a in range(WINDOW)
+        for a in range(window)
     ]
     return torch.from_numpy(np.block(blocks))
 
@@ -120,6 +120,50 @@ def test_what_travels_is_expected_further_on(fitted):
     x[0, 0, :, :, 2] = 1.0
     seen = fitted().scaled(x, torch.tensor([0.5]), root=False)[0]
     assert [int(step.mean((0, 1)).argmax()) for step in seen] == [2, 3, 4]
+
+
+@pytest.mark.parametrize("sigma", [0.2, 1.0, 5.0])
+def test_a_longer_base_is_that_of_the_longer_process(fitted, sigma):
+    """The process depends on one step before it, and the base was fitted to windows of three."""
+    steps = 7
+    covariance = exact_covariance(steps)
+    unit = torch.eye(len(covariance)).double()
+
+    def error(gain: Tensor) -> float:
+        left = gain - unit
+        return float(torch.trace(left @ covariance @ left.T) + sigma**2 * (gain**2).sum())
+
+    size = len(covariance)
+    units = torch.eye(size).view(size, steps, *SHAPE[1:])
+    gain = fitted().longer(steps).scaled(units, torch.full((size,), sigma), root=False)
+    best = error(covariance @ torch.linalg.inv(covariance + sigma**2 * unit))
+    alone = exact_covariance(1)
+    alone = torch.kron(torch.eye(steps).double(), alone)
+    single = error(alone @ torch.linalg.inv(alone + sigma**2 * unit))
+    assert error(gain.view(size, size).T.double()) < best + 0.1 * (single - best)
+
+
+def test_a_base_of_no_more_steps_is_itself(fitted):
+    assert fitted().longer(WINDOW) is fitted()
+
+
+def test_a_longer_base_keeps_what_is_left_over(fitted):
+    short = fitted(3)
+    long = short.longer(9)
+    assert (long.truncated, long.ridge) == (short.truncated, short.ridge)
+    # The variance of a mode is that of all its steps, and there are as many as before.
+    torch.testing.assert_close(long.variance.mean(2), short.variance.mean(2), rtol=1e-4, atol=1e-6)
+    x = torch.randn(2, 9, *SHAPE[1:])
+    assert long.scaled(x, torch.tensor([0.5, 1.0]), root=True).shape == x.shape
+
+
+def test_lags_that_no_process_has_are_drawn_to_the_nearest_that_has():
+    """Sample covariances of few windows; a stable process of the same variance comes of them."""
+    lags = [torch.tensor([2.0 + 0j, 1.0]), torch.tensor([2.5 + 0j, 0.3]), torch.tensor([-3j, 0.1])]
+    found = _autoregressive([lag.to(torch.complex128) for lag in lags], 30)
+    assert (torch.linalg.eigvalsh(_toeplitz(found)) > -1e-6).all()
+    torch.testing.assert_close(found[:, 0].real, torch.tensor([2.0, 1.0]).double())
+    torch.testing.assert_close(found[1, :3].real, torch.tensor([1.0, 0.3, 0.1]).double())
 
 
 @pytest.mark.parametrize("modes", [100, 3])
