@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from sampler import DEFAULT, OURS
+from sampler import DEFAULT, DPS, OURS
 
 from slams.figures.style import WIDTH_INCHES, Style, arm_styles, look, new_figure
 
@@ -26,7 +26,7 @@ def convergence(rows: pd.DataFrame) -> Figure:
     ours = shown["sampler"] == OURS
     columns = {
         f"guidance (sampler {OURS}, DPS with DDPM)": (
-            shown[ours | (shown["guidance"] == "DPS")],
+            shown[ours | (shown["guidance"] == DPS)],
             "guidance",
         ),
         "sampler (guidance MMPS, conjugate gradients)": (
