@@ -27,6 +27,7 @@ from slams.observation.quality import deweight, refuse_gross
 from slams.observation.representation import DecoderError
 from slams.paper import arms as paper
 from slams.posterior import sample
+from slams.posterior.checks import deviations
 from slams.prior import Prior
 from slams.store import Store
 
@@ -121,10 +122,11 @@ def assimilate_cell(
     settings: Mapping[str, Any],
     streams: Streams,
     cases: int,
+    steps: int,
     sampler: Mapping[str, Any],
     seed: int,
 ) -> xr.Dataset:
-    """All cases of one cell: the data set ``analysis.nc`` of docs/architecture.md.
+    """All cases of one cell, ``steps`` each: ``analysis.nc`` of docs/architecture.md.
 
     ``arm`` has name, space and streams; ``axis`` is "none" for an arm without background,
     ``settings`` is what the axis holds fixed; ``sampler`` is that section of the configuration.
@@ -146,8 +148,8 @@ def assimilate_cell(
     for period, store in (("test", test), ("validation", validation)):
         _check_store(prior, store, period)
     possible = None if background is None else background.possible
-    starts = choose_cases(test, cases, prior.window, prior.step_hours, possible)
-    known = validation_cases(validation, prior.window, prior.step_hours, possible)
+    starts = choose_cases(test, cases, steps, prior.step_hours, possible)
+    known = validation_cases(validation, steps, prior.step_hours, possible)
     windows = torch.from_numpy(np.stack([case.truth for case in known]))
     degraded = None
     if background is not None:
@@ -159,7 +161,7 @@ def assimilate_cell(
     coordinates = {n: prior.statistics[n].values for n in ("latitude", "longitude")}
     pieces = []
     for number, start in enumerate(tqdm(starts, unit="case", mininterval=10)):
-        case = Case(test, int(start), prior.window)
+        case = Case(test, int(start), steps)
         seeing = seed_of(seed, axis, float(value), number)
         observations = observe_case(
             prior,
@@ -184,6 +186,18 @@ def assimilate_cell(
             seen = paper.observe(prior, case, background, seed=seeing)
             counts = [Counts(seen.name, len(seen), 0, 0)]
             ensemble = paper.analyse(prior, seen, sampler, seed=drawn)
+            far = deviations(prior, ensemble)
+            if (far > sampler["plausible"]).any():
+                # It is shown as the paper has it, which knows no such limit.
+                log.warning(
+                    "case %d: %d of %d members of the paper's sampler are more than %g standard "
+                    "deviations from the climatology, up to %.3g",
+                    number + 1,
+                    (far > sampler["plausible"]).sum(),
+                    len(far),
+                    sampler["plausible"],
+                    far.max(),
+                )
         else:
             if decoder is not None:
                 decoder.add_to(observations)

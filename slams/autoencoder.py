@@ -114,12 +114,12 @@ class Autoencoder(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """Fields (..., level, latitude, longitude) to standardised latents (..., channel, ...)."""
-        flat = self.raw_latents(x.reshape(-1, *x.shape[-3:]))
+        flat = self.raw_latents(x.reshape(-1, *x.shape[-3:])).float()
         return ((flat - self.mean) / self.deviation).reshape(*x.shape[:-3], *flat.shape[1:])
 
     def decode(self, z: Tensor) -> Tensor:
         """Standardised latents (..., channel, latitude, longitude) to fields."""
-        flat = self.decoder(z.reshape(-1, *z.shape[-3:]) * self.deviation + self.mean)
+        flat = self.decoder(z.reshape(-1, *z.shape[-3:]) * self.deviation + self.mean).float()
         return flat.reshape(*z.shape[:-3], *flat.shape[1:])
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -131,7 +131,7 @@ class Composed:
             raise SlamsError(f"{chunk} windows at once are none: take at least 1")
         self._windows = [slice(n, n + self.length) for n in range(steps - self.length + 1)]
         base = getattr(prior, "base", None)
-        self._base: GaussianBase | None = None if base is None else base.longer(steps)
+        self.base: GaussianBase | None = None if base is None else base.longer(steps)
         weights = window_weights(self.length)
         self._share = torch.zeros(steps, dtype=weights.dtype)
         for window in self._windows:
@@ -150,7 +150,7 @@ class Composed:
 
         def learned(x: Tensor, times: np.ndarray) -> Tensor:
             clean = self.prior.denoise(x, sigma, times)
-            if self._base is None:
+            if self.base is None:
                 return clean
             return clean - cast(LinearStateSpace, self.prior).known(x, sigma)
 
@@ -168,14 +168,14 @@ class Composed:
 
     def known(self, x: Tensor, sigma: Tensor) -> Tensor:
         """What the linear-Gaussian base makes of ``x``; SlamsError where the prior has none."""
-        if self._base is None:
+        if self.base is None:
             # The prior says what to do.
             return cast(LinearStateSpace, self.prior).known(x[:, : self.length], sigma)
         return cast(Tensor, _InPieces.apply(x, self._whole(x, sigma)))
 
     def _whole(self, x: Tensor, sigma: Tensor) -> list[Piece]:
         """The base over all steps, as many members at once as have the steps of the windows."""
-        if (base := self._base) is None:
+        if (base := self.base) is None:
             return []
 
         def known(x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from slams.errors import ConfigError
 from slams.experiment import (
     AXES,
     Config,
+    case_steps,
     fill,
     matches,
     periods,
@@ -102,21 +103,27 @@ def _periods(config: Config) -> Iterator[str]:
 
 def _fields(config: Config) -> Iterator[str]:
     """The periods are long enough for what is asked of them."""
-    window, cases = config["window"], config["cases"]
+    window, cases, steps = config["window"], config["cases"], case_steps(config)
+    if steps < window:
+        yield f"case_steps is {steps}: must be at least window, {window}, or null"
+        return
     counts = {split: len(times(config, split)) for split in config["periods"]}
     for split, count in counts.items():
-        if count < window:
-            yield f"periods.{split} holds {count} fields: a window takes {window}"
+        needed = window if split == "train" else steps
+        if count < needed:
+            what = "window" if needed == window else "case"
+            yield f"periods.{split} holds {count} fields: a {what} takes {needed}"
     if config["archives"]["era5"]["members"] == "stack":
-        if window > 1:
+        if steps > 1:
+            key = "window" if steps == window else "case_steps"
             yield (
-                f"window is {window}: with archives.era5.members: stack it must be 1, because "
+                f"{key} is {steps}: with archives.era5.members: stack it must be 1, because "
                 "members are no steps in time"
             )
-    elif window <= counts["test"] < window + cases - 1:
+    elif steps <= counts["test"] < steps + cases - 1:
         yield (
-            f"cases is {cases}: periods.test holds {counts['test'] - window + 1} windows of "
-            f"{window} steps"
+            f"cases is {cases}: periods.test holds {counts['test'] - steps + 1} windows of "
+            f"{steps} steps"
         )
     first, last = periods(config)["train"]
     days = (last - first).days + 1
@@ -162,6 +169,11 @@ def _paper(config: Config) -> Iterator[str]:
                 f"arms[{index}].streams of {arm['name']} is [{', '.join(arm['streams'])}]: with "
                 "recipe: paper it must be [background]; the paper takes other data in through its "
                 "encoder, of which there is only the one for temperature here"
+            )
+        if case_steps(config) != config["window"]:
+            yield (
+                f"case_steps is {config['case_steps']}: arm {arm['name']} has recipe: paper, whose "
+                "sampler takes one window; leave the key null, or the arm out"
             )
         if arm["space"] == "latent" and len(config["levels"]) < 2:
             yield (
@@ -209,11 +221,11 @@ def _persistence(config: Config) -> Iterator[str]:
     except ConfigError:  # told by _periods
         return
     # Pairs to fit, windows to say what first guesses err by, cases.
-    window, oldest = config["window"], max(values)
+    steps, oldest = case_steps(config), max(values)
     needed = {
         "train": LEAST_PAIRS,
-        "validation": window + 1,
-        "test": window + config["cases"] - 1,
+        "validation": steps + 1,
+        "test": steps + config["cases"] - 1,
     }
     for split, fields in needed.items():
         if counts[split] < oldest + fields:
@@ -289,7 +301,7 @@ def _training(config: Config) -> Iterator[str]:
 
 def _sampler(config: Config) -> Iterator[str]:
     low, high = config["sampler"]["sigma_min"], config["sampler"]["sigma_max"]
-    if low >= high:
+    if high is not None and low >= high:
         yield f"sampler.sigma_min is {low:g}: must be less than sampler.sigma_max, {high:g}"
     robust, gross = config["sampler"]["robust"], config["sampler"]["gross_error"]
     if robust is not None and robust >= gross:

@@ -29,6 +29,11 @@ def step_hours(config: Config) -> float:
     return 24 / len(config["time"]["hours"])
 
 
+def case_steps(config: Config) -> int:
+    """Steps of a case, at least those of the prior's window."""
+    return int(config["case_steps"] or config["window"])
+
+
 def periods(config: Config) -> dict[str, Period]:
     """First and last instant (UTC, inclusive) of train, validation and test.
 

@@ -58,6 +58,7 @@ class GaussianBase(nn.Module):
         self.register_buffer("variance", torch.ones(waves, modes, window))
         self.register_buffer("remainder", torch.ones(waves))
         self.ridge = 0.0
+        self._longer: dict[tuple[int, torch.device], GaussianBase] = {}
 
     def analyse(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Windows (batch, step, channel, latitude, longitude) to amplitudes and what is left.
@@ -99,17 +100,25 @@ class GaussianBase(nn.Module):
             left = left * gain_left.repeat_interleave(x.shape[1], 1)
         return self.synthesise(amplitude * gain, left, x.shape)
 
+    @property
+    def largest(self) -> float:
+        """The largest standard deviation of a mode of unit norm, normalised units."""
+        return float(max(self.variance.max(), self.remainder.max())) ** 0.5
+
     def longer(self, steps: int) -> "GaussianBase":
-        """The base of trajectories of at least as many steps as a window has.
+        """The base of trajectories of at least as many steps as a window has; made once.
 
         A mode's covariance goes on as that of the autoregression which the steps of a window
         determine: of all that agree with the window's, the one of maximum entropy (Burg 1975).
         So it is exact where a step depends on no more steps before it than a window has.
         """
         modes, window = self.variance.shape[1:]
+        device = self.variance.device
         if steps == window:
             return self
-        longer = GaussianBase(steps, 1, self.profile, self.columns, modes).to(self.variance.device)
+        if (steps, device) in self._longer:
+            return self._longer[steps, device]
+        longer = GaussianBase(steps, 1, self.profile, self.columns, modes).to(device)
         longer.basis, longer.remainder, longer.ridge = self.basis, self.remainder, self.ridge
         for wave in range(len(self.variance)):  # one at a time: of many steps they are large
             turned, variance = self.steps[wave].to(torch.complex128), self.variance[wave].double()
@@ -118,6 +127,7 @@ class GaussianBase(nn.Module):
             values, vectors = torch.linalg.eigh(_toeplitz(_autoregressive(lags, steps)))
             longer.steps[wave] = vectors.to(longer.steps)
             longer.variance[wave] = values.clamp_min(VARIANCE_FLOOR).to(longer.variance)
+        self._longer[steps, device] = longer
         return longer
 
     def fit(self, store: Store, starts: np.ndarray, validation: Store) -> None:

@@ -92,7 +92,7 @@ def streams(stores) -> Streams:
     images = xr.DataArray(
         250 + 10 * (seen + 0.1 * rng.standard_normal(seen.shape)),
         dims=("time", "latitude", "longitude"),
-        coords={"time": TEST_TIMES},
+        coords={"time": TEST_TIMES, "latitude": GRID.latitude, "longitude": GRID.longitude},
     )
     images[:, :3] = np.nan
     return Streams(table, fit, images.isel(time=slice(None, None, -1)), model)
@@ -100,7 +100,7 @@ def streams(stores) -> Streams:
 
 def cell(stores, streams=None, arm=BACKGROUND, axis="coarse", value=2, **changes) -> xr.Dataset:
     prior = changes.pop("prior", None) or IdealPrior(WINDOW, arm["space"])
-    settings = {"cases": 2, "sampler": SAMPLER, "seed": 3} | changes
+    settings = {"cases": 2, "steps": WINDOW, "sampler": SAMPLER, "seed": 3} | changes
     return assimilate_cell(
         prior,
         *stores,
@@ -209,7 +209,7 @@ def test_a_latent_prior_bears_its_decoders_error(stores):
     assert spreads[1] > 1.3 * spreads[0]
 
 
-PAPER = {"members": 4, "steps": 16, "corrections": 1, "tau": 0.5, "gamma": 1e-2}
+PAPER = {"members": 4, "steps": 16, "corrections": 1, "tau": 0.5, "gamma": 1e-2, "plausible": 50}
 
 
 @pytest.mark.parametrize("space", ["pixel", "latent"])
@@ -229,6 +229,29 @@ def test_the_papers_arms_stand_beside_the_others(stores, space):
     np.testing.assert_array_equal(found["observations_refused"], 0)
     again = cell(stores, arm=arm, sampler=PAPER)
     np.testing.assert_array_equal(found["analysis"], again["analysis"])
+
+
+def test_members_of_the_paper_that_no_weather_looks_like_are_warned_of(stores, caplog):
+    arm = {**BACKGROUND, "name": "paper-pixel", "space": "pixel", "recipe": "paper"}
+    with caplog.at_level("WARNING", logger="slams.assimilation"):
+        cell(stores, arm=arm, sampler=PAPER | {"plausible": 1e3})
+        assert not caplog.messages
+        cell(stores, arm=arm, sampler=PAPER | {"plausible": 0.5})
+    assert len(caplog.messages) == 2
+    assert "4 of 4 members of the paper's sampler are more than 0.5 standard" in caplog.messages[0]
+
+
+def test_a_case_may_have_more_steps_than_the_prior(stores, streams):
+    """It is composed of windows, and every stream sees all of it."""
+    found = cell(stores, streams, BOTH, steps=2 * WINDOW + 1)
+    assert found.sizes["step"] == 2 * WINDOW + 1
+    for case in range(2):
+        one = found.isel(case=case)
+        place = np.searchsorted(TEST_TIMES, one["time"].values)
+        expected = stores[0].fields[place] * SCALE[:, None, None]
+        np.testing.assert_allclose(one["truth"] - one["climatology"], expected, atol=2e-3)
+    error = (found["analysis"].mean("member") - found["truth"]).std()
+    assert error < 0.8 * (found["climatology"] - found["truth"]).std()
 
 
 def test_an_arm_without_a_background(stores, streams):

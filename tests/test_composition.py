@@ -274,4 +274,7 @@ def test_what_cannot_be_composed_is_refused():
     uneven = days("2001-07-01", 4)
     uneven[3] += np.timedelta64(12, "h")
     with pytest.raises(SlamsError, match="24 to 36 hours apart, the prior's 24"):
-        _over(IdealPrior(2), uneven, 16)
+        _over(IdealPrior(2), uneven, 4, 16)
+    for times in (days("2001-07-01", 2)[::-1], uneven[2:]):
+        with pytest.raises(SlamsError, match="hours apart, the prior's 24"):
+            _over(IdealPrior(2), times, 4, 16)

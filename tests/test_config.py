@@ -220,7 +220,12 @@ def test_a_wrong_key_type_or_range_is_told(
             {"prior": {"pixel": {"training": {"validate_every": 10000}}}},
             "prior.pixel.training.validate_every is 10000: more than",
         ),
-        ({"sampler": {"sigma_min": 50}}, "sampler.sigma_min is 50: must be less than"),
+        (
+            {"sampler": {"sigma_min": 50, "sigma_max": 40}},
+            "sampler.sigma_min is 50: must be less than",
+        ),
+        ({"case_steps": 2}, "case_steps is 2: must be at least window, 3, or null"),
+        ({"case_steps": 700}, "fields: a case takes 700"),
         ({"sampler": {"robust": 5}}, "sampler.robust is 5: must be less than sampler.gross_error"),
         (
             {"axes": {"persistence": {"values": [1, 180]}}},
@@ -250,6 +255,10 @@ def test_a_wrong_key_type_or_range_is_told(
             {"arms": [PAPER | {"name": "reproduced"}]},
             "arms[0].name is reproduced: with recipe: paper it must have the word paper, such as "
             "paper-latent",
+        ),
+        (
+            {"arms": [PAPER], "case_steps": 4},
+            "case_steps is 4: arm paper-latent has recipe: paper, whose sampler takes one window",
         ),
         (
             {"arms": [{"name": "paper-own", "space": "pixel", "streams": ["background"]}]},

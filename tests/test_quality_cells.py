@@ -77,6 +77,7 @@ def cell(stores, streams, arm=ALONE, axis="none", value=0.0, settings=None, case
         settings=settings or {},
         streams=streams,
         cases=cases,
+        steps=WINDOW,
         sampler=SAMPLER | sampler,
         seed=3,
     )

@@ -10,6 +10,7 @@ import xarray as xr
 from torch import Tensor
 from torch.nn import functional as F
 
+from slams.gaussian import GaussianBase
 from slams.grid import Grid, bilinear
 from slams.prior import Prior
 from slams.statistics import Normalisation
@@ -117,6 +118,11 @@ class IdealPrior(Prior):
     @property
     def window(self) -> int:
         return self.steps
+
+    @property
+    def base(self) -> GaussianBase:
+        window, channels, rows, columns = self.state_shape
+        return GaussianBase(window, channels, rows, columns, channels * rows)
 
     def denoise(self, x: Tensor, sigma: Tensor, times: np.ndarray) -> Tensor:
         return x / (1 + sigma**2)

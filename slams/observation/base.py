@@ -13,7 +13,8 @@ from slams.errors import SlamsError
 class Operator(Protocol):
     """H: normalised fields (batch, step, level, latitude, longitude) to what is observed.
 
-    One that is linear, or linear and a constant, says so by an attribute ``affine``.
+    One that is linear, or linear and a constant, says so by an attribute ``affine``; one that gives
+    (batch, step, level, ...), by an attribute ``by_level``.
     """
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ class Identity:
     """Every cell of every level."""
 
     affine: ClassVar[bool] = True
+    by_level: ClassVar[bool] = True
 
     def __call__(self, x: Tensor) -> Tensor:
         """``x`` itself."""
@@ -37,8 +38,13 @@ class BlockMean:
     """Means over blocks of ``factor`` rows by ``factor`` columns."""
 
     affine: ClassVar[bool] = True
+    by_level: ClassVar[bool] = True
 
     factor: int
+
+    def __post_init__(self) -> None:
+        if self.factor < 1:
+            raise SlamsError(f"block means of {self.factor} cells: a block has at least 1")
 
     def __call__(self, x: Tensor) -> Tensor:
         """(batch, step, level, latitude / factor, longitude / factor)."""
@@ -63,9 +69,17 @@ class EveryNth:
     """Every ``step``-th row and column, the first at ``offset`` (default: half a step in)."""
 
     affine: ClassVar[bool] = True
+    by_level: ClassVar[bool] = True
 
     step: int
     offset: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.step < 1 or self.first < 0:
+            raise SlamsError(
+                f"every {self.step}-th cell from {self.first}: the step must be at least 1, the "
+                "offset 0 or more"
+            )
 
     @property
     def first(self) -> int:
@@ -98,7 +112,6 @@ class Masked(nn.Module):
     order of the grid. Raises SlamsError where the mask sees nothing or does not fit the fields.
     """
 
-    affine = True
     cells: Tensor
 
     def __init__(self, seen: np.ndarray | Tensor, of: Operator | None = None) -> None:
@@ -111,6 +124,7 @@ class Masked(nn.Module):
             )
         self.shape = tuple(mask.shape)
         self.of = Identity() if of is None else of
+        self.affine = bool(getattr(self.of, "affine", False))
         self.register_buffer("cells", torch.nonzero(mask.flatten())[:, 0])
 
     def forward(self, x: Tensor) -> Tensor:

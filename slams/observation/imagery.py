@@ -172,6 +172,12 @@ class ImageryOperator(nn.Module):
         self, model: ImageryModel, normalisation: Normalisation, times: np.ndarray
     ) -> None:
         super().__init__()
+        levels = model.network.settings["levels"]
+        if levels != len(normalisation.levels):
+            raise SlamsError(
+                f"stream imagery: its operator is of {levels} levels, the state has "
+                f"{len(normalisation.levels)}: fit it on the state's levels"
+            )
         self.network = model.network
         self.inflation = model.inflation
         self.register_buffer("context", context(normalisation, times))
@@ -199,8 +205,17 @@ def observe(
     Raises SlamsError where the images are not on the operator's cells, or are no brightness
     temperatures in K.
     """
+    if not brightness.get_index("time").is_unique:
+        raise SlamsError(
+            "stream imagery: there are several images of one time: keep one of each, by the "
+            "time coordinate"
+        )
     found = brightness.reindex(time=times)
     remedy = "regrid the images to the cells that the operator was fitted on, or fit it again"
+    for name in ("latitude", "longitude"):
+        cells = normalisation.dataset[name].values
+        if found[name].shape != cells.shape or not np.allclose(found[name], cells):
+            raise SlamsError(f"stream imagery: its {name}s are not those of the state: {remedy}")
     fits(found.values, (len(times), *model.coefficients.shape[1:]), "imagery", remedy)
     remedy = "mend the unit, or mark missing pixels as NaN"
     plausible(found.values, "imagery", remedy, BRIGHTNESS_RANGE_K)

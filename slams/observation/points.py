@@ -28,6 +28,7 @@ class Points(nn.Module):
     """
 
     affine = True
+    by_level = True
     indices: Tensor
     weights: Tensor
 

@@ -257,6 +257,7 @@ class StationOperator(nn.Module):
         coefficient = fitted["coefficient"].values
         indices, weights = fitted["indices"].values, fitted["weights"].values
         climate = evaluate(normalisation.coefficients[:, self.levels], times)
+        self.cells = climate.shape[-2:]
         flat = climate.reshape(*climate.shape[:2], -1)
         at = (flat[..., indices] * weights).sum(-1)  # (step, level, station)
         constant = coefficient[0] + np.einsum("l,tls->ts", coefficient[1 : 1 + used], at)
@@ -269,6 +270,11 @@ class StationOperator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Temperatures (batch, step, station) in K of fields (batch, step, level, lat, lon)."""
+        if tuple(x.shape[-2:]) != self.cells:
+            raise SlamsError(
+                f"stream stations: fitted on {self.cells[0]} x {self.cells[1]} cells, the fields "
+                f"have {x.shape[-2]} x {x.shape[-1]}: fit the stations on the grid of the state"
+            )
         at = at_points(x[:, :, self.levels], self.indices, self.weights)
         return torch.einsum("btls,l->bts", at, self.slope) + self.constant
 

@@ -10,6 +10,7 @@ What differs from the paper: the network is padded as the sphere is and sees lat
 of the year, because it learns anomalies, from which neither can be told; it is trained by
 :mod:`slams.training`, whose learning rate falls along a cosine where the paper's falls linearly,
 which bounds the gradient's norm, and which keeps the weights of the lowest validation loss; a
-trajectory is one window, not 29 days composed of many; an ensemble is drawn, not one sample. Only
-the arms that see the background are here: those with auxiliary data need encoders of these.
+trajectory is one window, not 29 days composed of many; an ensemble is drawn, not one sample; every
+n-th cell is seen from half a step in, as all arms see it, not from the third. Only the arms that
+see the background are here: those with auxiliary data need encoders of these.
 """

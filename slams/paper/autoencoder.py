@@ -58,12 +58,12 @@ class PaperAutoencoder(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """Fields (..., level, latitude, longitude) to latents (..., channel, ...), as they come."""
-        flat = self.raw_latents(x.reshape(-1, *x.shape[-3:]))
+        flat = self.raw_latents(x.reshape(-1, *x.shape[-3:])).float()
         return flat.reshape(*x.shape[:-3], *flat.shape[1:])
 
     def decode(self, z: Tensor) -> Tensor:
         """Latents (..., channel, latitude, longitude) to fields."""
-        flat = self.decoder(z.reshape(-1, *z.shape[-3:]))
+        flat = self.decoder(z.reshape(-1, *z.shape[-3:])).float()
         return flat.reshape(*z.shape[:-3], *flat.shape[1:])
 
     def forward(self, x: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from slams.posterior.guidance import (
     mmps,
     sda,
 )
-from slams.posterior.ladder import noise_levels
+from slams.posterior.ladder import first_level, noise_levels
 from slams.posterior.linear import conjugate_gradients, minimal_residual
 from slams.posterior.sampling import sample, sample_states
 
@@ -27,6 +27,7 @@ __all__ = [
     "Start",
     "conjugate_gradients",
     "dps",
+    "first_level",
     "guidance",
     "minimal_residual",
     "mmps",

@@ -1,4 +1,8 @@
-"""What is refused: samples that have diverged, and members no weather could look like."""
+"""What is refused.
+
+Observations that cannot be of the prior's fields, samples that have diverged, and members no
+weather could look like.
+"""
 
 import numpy as np
 import torch
@@ -6,12 +10,47 @@ import xarray as xr
 from torch import Tensor
 
 from slams.errors import SlamsError
-from slams.prior import Prior
+from slams.observation.base import Observations
+from slams.prior import Prior, StateSpace
 
 # Root mean square of a member's clean estimate, whose data have variance one, beyond which it has
 # diverged though it is still finite.
 DIVERGED = 100.0
+# In normalised units as in K no observation is this far from what the climatology gives.
+LARGEST_MISFIT = 100.0
 REMEDY = "train the prior longer, take more sampler.steps, or check the observation errors"
+
+
+def refuse_misfit(prior: StateSpace, observations: Observations) -> None:
+    """Raise SlamsError, before anything is sampled, for observations of other fields or units.
+
+    Also where nothing was observed, or where an error variance that an operator predicts is not
+    positive. Asked of the fields of the state zero, which is the climatology or near it.
+    """
+    if not len(observations):
+        raise SlamsError(
+            "no observation: every value of every stream is missing; look at the streams' times "
+            "and at what quality control refused"
+        )
+    state = torch.zeros(1, *prior.state_shape, device=observations.value.device)
+    with torch.no_grad():
+        fields = prior.decode(state)
+        for stream in observations:
+            if not len(stream):
+                continue
+            variance = stream.variance(fields)
+            if not (torch.isfinite(variance).all() and (variance > 0).all()):
+                raise SlamsError(
+                    f"stream {stream.name}: the error variance that its operator predicts is not "
+                    "positive and finite everywhere: mend the operator, or fit it again"
+                )
+            misfit = float((stream.value - stream.predict(fields)).abs().max())
+            if misfit > LARGEST_MISFIT:
+                raise SlamsError(
+                    f"stream {stream.name}: an observation is {misfit:.3g} from what the "
+                    f"climatology gives, more than {LARGEST_MISFIT:g}: is it in the operator's "
+                    "unit? Backgrounds and imagery are normalised, stations are in K"
+                )
 
 
 def refuse_divergence(clean: Tensor, x: Tensor, *, step: int, steps: int, sigma: float) -> None:
@@ -31,6 +70,20 @@ def refuse_divergence(clean: Tensor, x: Tensor, *, step: int, steps: int, sigma:
     )
 
 
+def _weather(prior: Prior, ensemble: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
+    """The climatology (time, level, latitude, longitude) and a standard deviation about it, K."""
+    spread = prior.statistics["climatology_spread"].values
+    unit = np.maximum(spread, np.asarray(prior.normalisation.scale)[:, None, None])
+    return prior.normalisation.climatology(ensemble["time"].values), unit
+
+
+def deviations(prior: Prior, ensemble: xr.DataArray) -> np.ndarray:
+    """How far each member (member,) lies from the climatology, as ``refuse_implausible`` counts."""
+    climatology, unit = _weather(prior, ensemble)
+    apart = np.abs(ensemble.values - climatology) / unit
+    return np.nan_to_num(apart, nan=np.inf).reshape(len(apart), -1).max(1)
+
+
 def refuse_implausible(prior: Prior, ensemble: xr.DataArray, limit: float) -> None:
     """Raise SlamsError where a value lies more than ``limit`` deviations from the climatology.
 
@@ -38,9 +91,7 @@ def refuse_implausible(prior: Prior, ensemble: xr.DataArray, limit: float) -> No
     level's unit of normalisation or, where it is larger, the cell's own spread about the
     climatology: few fields to train from leave some cells with hardly any.
     """
-    climatology = prior.normalisation.climatology(ensemble["time"].values)
-    spread = prior.statistics["climatology_spread"].values
-    unit = np.maximum(spread, np.asarray(prior.normalisation.scale)[:, None, None])
+    climatology, unit = _weather(prior, ensemble)
     apart = np.abs(ensemble.values - climatology) / unit
     place = np.unravel_index(int(np.argmax(np.nan_to_num(apart, nan=np.inf))), apart.shape)
     if apart[place] <= limit:

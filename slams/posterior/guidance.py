@@ -264,6 +264,8 @@ def guidance(
     The step of dps depends on the ladder, so that it needs the ``levels``. Raises SlamsError
     where a name is unknown.
     """
+    if solver_iterations < 1:
+        raise SlamsError(f"sampler.solver_iterations: {solver_iterations} must be at least 1")
     if solver not in SOLVERS:
         raise SlamsError(f"sampler.solver: {solver!r} is not cg, gmres or bicgstab")
     if method == "mmps":

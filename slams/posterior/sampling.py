@@ -23,9 +23,9 @@ from torch import Tensor
 from slams.composition import Composed
 from slams.errors import SlamsError
 from slams.observation.base import Observation, Observations
-from slams.posterior.checks import refuse_divergence, refuse_implausible
+from slams.posterior.checks import refuse_divergence, refuse_implausible, refuse_misfit
 from slams.posterior.guidance import Guidance, Start, guidance
-from slams.posterior.ladder import noise_levels
+from slams.posterior.ladder import first_level, noise_levels
 from slams.prior import Prior, StateSpace
 
 
@@ -81,21 +81,24 @@ def _on_device(observations: Observations, device: torch.device) -> Observations
     return copy.deepcopy(observations).to(device)
 
 
-def _over(prior: Prior, times: np.ndarray, chunk: int) -> StateSpace:
-    """The prior of windows, or for more ``times`` one of trajectories composed of them."""
+def _over(prior: Prior, times: np.ndarray, members: int, chunk: int) -> StateSpace:
+    """The prior of windows, or one that takes them a few at a time.
+
+    That is for trajectories of more ``times``, and for more members than go at once.
+    """
     if len(times) < prior.window:
         raise SlamsError(
             f"the observations span {len(times)} steps, the prior's window is {prior.window}: "
             "give a window of at least as many steps, NaN where nothing was observed"
         )
-    if len(times) == prior.window:
-        return prior
     apart = np.diff(times) / np.timedelta64(1, "h")
     if not np.allclose(apart, prior.step_hours):
         raise SlamsError(
             f"the observations' steps are {apart.min():g} to {apart.max():g} hours apart, the "
-            f"prior's {prior.step_hours:g}: windows can be composed of even steps only"
+            f"prior's {prior.step_hours:g}: give the fields of the prior's steps, in their order"
         )
+    if len(times) == prior.window and members <= chunk:
+        return prior
     return Composed(prior, len(times), chunk)
 
 
@@ -110,7 +113,7 @@ def sample(
     solver_iterations: int = 3,
     solver: str = "cg",
     sigma_min: float = 0.02,
-    sigma_max: float = 40.0,
+    sigma_max: float | None = None,
     plausible: float = 8.0,
     chunk: int = 16,
 ) -> xr.DataArray:
@@ -118,21 +121,26 @@ def sample(
 
     ``observations`` are one stream or a sum of streams. Over a window of the prior's length they
     are assimilated as they are; over more steps the trajectory is composed of overlapping windows
-    (:class:`slams.composition.Composed`), of which at most ``chunk`` are in memory at once.
+    (:class:`slams.composition.Composed`). At most ``chunk`` windows are in memory at once.
     ``method`` is mmps, gaussian, sda or dps, ``solver`` (of the first two) cg, gmres or bicgstab
-    (:mod:`slams.posterior`). The draws depend on ``seed`` alone. Raises SlamsError where the
-    window does not fit the prior, where sampling diverges, and where a member lies more than
-    ``plausible`` standard deviations from the climatology.
+    (:mod:`slams.posterior`). The noise levels fall from ``sigma_max``, by default as high as the
+    prior needs (:func:`slams.posterior.ladder.first_level`), to ``sigma_min``. The draws depend on
+    ``seed`` alone. Raises SlamsError where the window or the observations do not fit the prior,
+    where sampling diverges, and where a member lies more than ``plausible`` standard deviations
+    from the climatology.
     """
     if isinstance(observations, Observation):
         observations = Observations([observations])
     if members < 1:
         raise SlamsError(f"sampler.members: {members} must be at least 1")
-    space = _over(prior, observations.times, chunk)
-    levels = noise_levels(steps, sigma_min, sigma_max)
+    space = _over(prior, observations.times, members, chunk)
+    first = first_level(getattr(space, "base", None), sigma_max)
+    levels = noise_levels(steps, sigma_min, first)
+    observations = _on_device(observations, prior.device)
+    refuse_misfit(space, observations)
     states = sample_states(
         space,
-        _on_device(observations, prior.device),
+        observations,
         members,
         guide=guidance(method, solver_iterations, solver=solver, levels=levels),
         levels=levels,

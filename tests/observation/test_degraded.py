@@ -142,3 +142,11 @@ def test_fields_that_are_not_whole_are_refused():
         degrade(broken, Identity(), TIMES, noise=0.1)
     with pytest.raises(SlamsError, match=r"shape \(4, 2, 12, 24\), expected \(5, 2, 12, 24\)"):
         degrade(broken[:4], Identity(), TIMES, noise=0.1)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: BlockMean(0), lambda: EveryNth(0), lambda: EveryNth(4, -1)]
+)
+def test_operators_of_no_cell_are_refused(make):
+    with pytest.raises(SlamsError, match="at least 1"):
+        make()

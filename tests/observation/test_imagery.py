@@ -211,8 +211,20 @@ def test_a_pixel_that_is_no_temperature_is_told(wrong):
 
 def test_images_of_other_cells_are_told():
     image = images(TIMES, np.full((3, *CELLS), 255.0)).isel(longitude=slice(0, 8))
-    with pytest.raises(SlamsError, match=r"shape \(3, 8, 8\), expected \(3, 8, 16\)"):
+    with pytest.raises(SlamsError, match="longitudes are not those of the state: regrid"):
         observe(image, model(), NORMALISATION, TIMES)
+    turned = images(TIMES, np.full((3, *CELLS), 255.0)).isel(latitude=slice(None, None, -1))
+    with pytest.raises(SlamsError, match="latitudes are not those of the state"):
+        observe(turned, model(), NORMALISATION, TIMES)
+
+
+def test_images_of_one_time_and_operators_of_other_levels_are_told():
+    image = images(TIMES, np.full((3, *CELLS), 255.0))
+    with pytest.raises(SlamsError, match="several images of one time"):
+        observe(xr.concat([image, image], dim="time"), model(), NORMALISATION, TIMES)
+    other = ImageryModel(ImageryNetwork(7), np.full((1, *CELLS), 250.0), 10.0)
+    with pytest.raises(SlamsError, match=f"of 7 levels, the state has {len(LEVELS)}"):
+        observe(image, other, NORMALISATION, TIMES)
 
 
 def test_the_error_is_the_networks_own():

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from slams.observation import BlockMean, Identity, Masked, Observation, Observations
+from slams.grid import Grid
+from slams.observation import BlockMean, Identity, Masked, Observation, Observations, Points
 from slams.observation.representation import DecoderError, representation_variance
 
 TIMES = np.array(["2001-01-01", "2001-01-02"], dtype="datetime64[ns]")
@@ -49,11 +50,48 @@ def test_masked_cells_have_the_error_of_their_level(by_level):
     torch.testing.assert_close(observation.variance(fields)[0], expected.flatten())
 
 
+def test_points_have_the_error_of_their_level():
+    fields, rebuilt = fields_and_rebuilt()
+    operator = Points(Grid(45.0), [0.0, 10.0, -60.0], [0.0, 200.0, 350.0])
+    found = representation_variance(
+        Observation(operator, torch.zeros(2, 3, 3), 1.0, TIMES), fields, rebuilt
+    )
+    direct = ((operator(fields) - operator(rebuilt)) ** 2).mean((0, 1, 3))
+    torch.testing.assert_close(found, direct[:, None])
+    assert found[2] > 1.5 * found[0]
+
+
+def test_two_streams_of_one_name_have_errors_of_their_own():
+    fields, rebuilt = fields_and_rebuilt()
+    decoder = DecoderError(fields, rebuilt)
+    for _ in range(2):
+        one = Observation(Identity(), torch.zeros(SHAPE), 1.0, TIMES)
+        other = Observation(BlockMean(2), torch.zeros(2, 3, 2, 4), 1.0, TIMES)
+        decoder.add_to(one + other)
+        for stream in (one, other):
+            alone = Observation(stream.operator, stream.full, 1.0, TIMES)
+            alone.inflate(representation_variance(alone, fields, rebuilt))
+            torch.testing.assert_close(stream.variance(fields), alone.variance(fields))
+
+
+def test_masked_cells_of_what_is_not_affine_are_asked_anew():
+    fields, rebuilt = fields_and_rebuilt()
+    decoder, mask = DecoderError(fields, rebuilt), np.ones((4, 8), dtype=bool)
+    found = []
+    for case in (1, 2):
+        operator = Masked(mask, lambda x, case=case: case * x**2)
+        stream = Observation(operator, torch.zeros(2, 3, 32), 1.0, TIMES)
+        decoder.add_to(Observations([stream]))
+        found.append(stream.variance(fields) - 1)
+    torch.testing.assert_close(found[1], 4 * found[0])
+
+
 class Counted:
     """Any operator, and how often it was asked."""
 
     def __init__(self, operator, affine: bool) -> None:
         self.operator, self.affine, self.asked = operator, affine, 0
+        self.by_level = getattr(operator, "by_level", False)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         self.asked += 1

@@ -82,6 +82,8 @@ def test_the_method_is_chosen_by_name_and_analyses_improve_on_the_climatology(pr
 def test_a_prior_without_a_base_says_what_to_do():
     prior = Prior(Denoiser(WINDOW, *SHAPE, width=[8]), statistics(), step_hours=24.0)
     with pytest.raises(SlamsError, match=r"set prior.pixel.modes above 0"):
-        sample(prior, observations(WINDOW), 2, steps=4, method="gaussian")
+        sample(prior, observations(WINDOW), 2, steps=4, method="gaussian", sigma_max=40.0)
+    with pytest.raises(SlamsError, match=r"sampler\.sigma_max: a prior without a linear-Gaussian"):
+        sample(prior, observations(WINDOW), 2, steps=4)
     with pytest.raises(SlamsError, match="mmps, gaussian, sda or dps"):
         guidance("best")

@@ -5,13 +5,15 @@ import pytest
 import torch
 from gaussian import Ring
 from torch import Tensor, nn
-from worlds import LEVELS, SHAPE, IdealPrior, days
+from worlds import LEVELS, SHAPE, IdealPrior, days, statistics
 
+from slams.autoencoder import Autoencoder
 from slams.errors import SlamsError
 from slams.observation import BlockMean, Identity, Observation, Observations
 from slams.posterior import guidance, noise_levels, sample, sample_states
 from slams.posterior.checks import refuse_implausible
 from slams.posterior.sampling import _on_device
+from slams.prior import Denoiser, Prior
 
 POINTS = 64
 TIMES = Ring().times
@@ -130,6 +132,76 @@ def test_what_no_weather_looks_like_is_refused(method):
         sample(IdealPrior(2), far, 3, steps=16, method=method)
     kept = sample(IdealPrior(2), far, 3, steps=16, method=method, plausible=40.0)
     assert np.isfinite(kept).all()
+
+
+@pytest.mark.parametrize(
+    ("observation", "message"),
+    [
+        (lambda: seen(torch.full((2, *SHAPE), torch.nan)), "no observation: every value of every"),
+        (lambda: seen(torch.full((2, *SHAPE), 280.0)), "stream background: an observation is 280"),
+        (lambda: seen(variance=lambda x: -torch.ones_like(x)), "its operator predicts is not pos"),
+        (lambda: seen(torch.zeros(2, 3, 2, 2)), "the operator gives"),
+    ],
+)
+def test_observations_that_cannot_be_are_told_before_anything_is_sampled(
+    observation, message, monkeypatch
+):
+    def asked(self: IdealPrior, x: Tensor, sigma: Tensor, times: np.ndarray) -> Tensor:
+        raise AssertionError("the sampler has begun")
+
+    monkeypatch.setattr(IdealPrior, "denoise", asked)
+    with pytest.raises(SlamsError, match=message):
+        sample(IdealPrior(2), observation(), 2, steps=4)
+
+
+def seen(value: Tensor | None = None, variance=0.5) -> Observation:
+    """Every cell of two days."""
+    full = torch.zeros(2, *SHAPE) if value is None else value
+    return Observation(Identity(), full, variance, WINDOW_TIMES)
+
+
+@pytest.mark.parametrize("solver", ["cg", "gmres", "bicgstab"])
+def test_a_solver_needs_an_iteration(solver):
+    with pytest.raises(SlamsError, match=r"sampler.solver_iterations: 0 must be at least 1"):
+        guidance("mmps", 0, solver=solver)
+
+
+@pytest.mark.parametrize("space", ["pixel", "latent"])
+@pytest.mark.parametrize("method", ["mmps", "gaussian", "sda"])
+def test_networks_in_bfloat16_draw_nearly_the_same(space, method):
+    """The states, the decoded fields and the guidance stay in float32."""
+    torch.manual_seed(0)
+    coder, shape = None, SHAPE
+    if space == "latent":
+        coder = Autoencoder(*SHAPE, latent_channels=3, width=8)
+        shape = coder.latent_shape
+    denoiser = Denoiser(2, *shape, width=[8], modes=8)
+    prior = Prior(denoiser, statistics(), step_hours=24.0, autoencoder=coder)
+    ensembles = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            drawn = sample(prior, seen(), 2, steps=8, method=method, plausible=1e9)
+        ensembles.append(drawn.values)
+    assert ensembles[1].dtype == np.float32
+    assert np.abs(ensembles[1] - ensembles[0]).mean() < 0.05 * ensembles[0].std()
+
+
+def test_more_members_than_go_at_once_are_the_same_members():
+    """And the network is asked for no more than a chunk at a time."""
+    batches = []
+
+    class Counted(IdealPrior):
+        def denoise(self, x: Tensor, sigma: Tensor, times: np.ndarray) -> Tensor:
+            batches.append(len(x))
+            return super().denoise(x, sigma, times)
+
+        def known(self, x: Tensor, sigma: Tensor) -> Tensor:
+            return x / (1 + sigma**2)
+
+    together = sample(IdealPrior(2), seen(), 5, steps=6)
+    apart = sample(Counted(2), seen(), 5, steps=6, chunk=2)
+    np.testing.assert_allclose(apart, together, rtol=1e-5)
+    assert max(batches) == 2
 
 
 def test_plausible_is_by_the_level_or_the_cell_whichever_is_wider():

@@ -24,6 +24,7 @@ rule assimilate_cell:
         arm=arm_of,
         axis=axis_settings,
         cases=config["cases"],
+        steps=experiment.case_steps(config),
         sampler=sampler_of,
         seed=config["seed"],
         device=config["device"],

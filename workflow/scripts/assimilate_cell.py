@@ -33,6 +33,7 @@ with job(snakemake.log[0], snakemake.threads), device.claim(snakemake.params.dev
         settings=snakemake.params.axis,
         streams=streams,
         cases=snakemake.params.cases,
+        steps=snakemake.params.steps,
         sampler=snakemake.params.sampler,
         seed=snakemake.params.seed,
     )
