@@ -24,7 +24,7 @@ SAMPLER = {
     "sigma_max": 20.0,
     "gross_error": 5.0,
     "solver": "cg",
-    "plausible": 1000.0,  # planted errors are meant to do harm
+    "plausible": 8.0,
     "robust": None,
 }
 ALONE = {"name": "stations", "space": "pixel", "streams": ["stations"]}
