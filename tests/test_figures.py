@@ -244,6 +244,14 @@ class TestMaps:
 class TestOthers:
     def test_losses(self, drawn):
         drawn(figures.losses({"autoencoder": curve(), "prior-pixel": curve(30)}))
+        small, negative = curve(), curve()
+        small[["train_loss", "validation_loss"]] = (
+            0.5 + small[["train_loss", "validation_loss"]] / 9
+        )
+        negative[["train_loss", "validation_loss"]] -= 0.5
+        figure = figures.losses({"wide": curve(), "small": small, "likelihood": negative})
+        drawn(figure)
+        assert [axes.get_yscale() for axes in figure.axes] == ["log", "linear", "linear"]
         with pytest.raises(SlamsError, match="no loss curve"):
             figures.losses({})
 

@@ -30,6 +30,7 @@ Array = NDArray[np.float64]
 IDEAL: Final = {"bias": 0.0, "spread_skill": 1.0}
 # Noise levels and factors double from one to the next: equal steps on a logarithmic axis.
 LOGARITHMIC: Final = frozenset({"noise"})
+LOGARITHMIC_RANGE: Final = 5.0  # a loss curve that spans more than this has a logarithmic axis
 
 
 def ablation_curves(
@@ -209,7 +210,11 @@ def losses(curves: Mapping[str, pd.DataFrame]) -> Figure:
             axes.plot(
                 seen["step"], seen["validation_loss"], color=COLOURS[0], marker="o", markersize=3
             )
-            axes.set_yscale("log")
+            both = curve[["train_loss", "validation_loss"]]
+            low, high = float(both.min().min()), float(both.max().max())
+            # A likelihood may be negative, and a small range has no tick at a power of ten.
+            if low > 0 and high > LOGARITHMIC_RANGE * low:
+                axes.set_yscale("log")
             minutes = curve["seconds"].max() / 60
             axes.set_title(f"{name} ({minutes:.1f} min)")
             axes.set_xlabel("optimiser step")
