@@ -168,14 +168,15 @@ def stations(
         chart.gridlines(color="#dddddd", linewidth=0.5)
         if land_mask is not None:
             _coast(chart, land_mask)
-        few = places["rows"].min() < places["rows"].max()
+        # Counts that are nearly alike have no tick at a power of ten.
+        uneven = places["rows"].max() > 10 * places["rows"].min()
         points = chart.scatter(
             places["longitude"],
             places["latitude"],
             c=places["rows"],
             s=float(np.clip(4000 / len(places), 3, 30)),
             cmap="viridis",
-            norm=LogNorm() if few else None,
+            norm=LogNorm() if uneven else None,
             edgecolors="black",
             linewidths=0.2,
             transform=PLATE,
@@ -205,6 +206,7 @@ def _reasons(axes: Any, reasons: pd.Series | None) -> None:
         range(len(reasons)), [str(reason).replace("_", " ") for reason in reasons.index]
     )
     axes.bar_label(bars, [f"{int(n):,}" for n in reasons], padding=3, fontsize=8)
+    axes.set_ylim(-0.8, max(len(reasons), 4) - 0.2)  # few bars stay bars
     axes.set_xscale("log")
     axes.set_xlim(0.8, float(reasons.max()) * 6)
     axes.grid(axis="y", visible=False)
