@@ -1,14 +1,15 @@
 """Many analyses with learned priors, over operators, errors and streams: does any diverge?
 
-    python benchmarks/robustness.py results/nature 1000
+    python benchmarks/robustness.py results/nature
+    snakemake benchmark_robustness --cores 1 --configfile config/nature.yaml
 
 draws, for every analysis, a prior (pixel or latent), a method (mmps or gaussian), a window of the
 test period, a set of streams, the background's operator and its noise (0.01 to 4, normalised
 units, log-uniform), and looks at every member: finite, and how many standard deviations from
 climatology in the units of `sampler.plausible` (whose check is off, so that all are seen). An
 analysis that the sampler refuses counts with its reason. Writes one row an analysis to
-robustness.csv in the results folder, and prints a summary; a second call goes on where the first
-was stopped.
+benchmarks-robustness/analyses.csv in the results folder, and prints a summary; a second call goes
+on where the first was stopped.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
+from tqdm import tqdm
 
 from slams.assimilation import Streams, observe_case
 from slams.cases import Case, validation_cases
@@ -33,7 +35,8 @@ from slams.posterior import sample
 from slams.prior import Prior
 from slams.store import Store
 
-MEMBERS = 2
+ANALYSES, MEMBERS = 1000, 2
+STEPS, SOLVER_ITERATIONS = 12, 2
 FAR = 8.0  # standard deviations from climatology beyond which no member may lie
 OPERATORS = ("identity", "block 2", "block 4", "block 8", "every 2", "every 4", "every 8", "mask")
 STREAMS = ("background", "background+stations", "background+imagery")
@@ -109,7 +112,7 @@ def draw(number: int, rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def analyse(world: World, number: int, steps: int, solver_iterations: int) -> dict[str, Any]:
+def analyse(world: World, number: int) -> dict[str, Any]:
     """One analysis: what it was of, how far its members lie from climatology, or the refusal."""
     rng = np.random.default_rng([20261123, number])
     row = draw(number, rng)
@@ -123,9 +126,9 @@ def analyse(world: World, number: int, steps: int, solver_iterations: int) -> di
             prior,
             observations,
             MEMBERS,
-            steps=steps,
+            steps=STEPS,
             seed=number,
-            solver_iterations=solver_iterations,
+            solver_iterations=SOLVER_ITERATIONS,
             method=row["method"],
             plausible=np.inf,
         )
@@ -138,35 +141,49 @@ def analyse(world: World, number: int, steps: int, solver_iterations: int) -> di
     return row | {"seconds": round(time.monotonic() - began, 2)}
 
 
+def run(results: Path, path: Path, analyses: int) -> str:
+    """Make what is left of the analyses into the table at ``path``; a summary of all of them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A line that was cut off by a kill has no end, and is made anew.
+    whole = path.read_text().rpartition("\n")[0].splitlines() if path.exists() else []
+    done = max(len(whole) - 1, 0)
+    if whole:
+        path.write_text("\n".join(whole) + "\n")
+    world = World(results)
+    with path.open("a", newline="") as file:
+        rows = csv.DictWriter(file, COLUMNS)
+        if not whole:
+            rows.writeheader()
+        for number in tqdm(range(done, analyses), unit="analysis", mininterval=10):
+            rows.writerow(analyse(world, number))
+            file.flush()
+    return summary(pd.read_csv(path))
+
+
+def summary(table: pd.DataFrame) -> str:
+    """How many were refused, not finite, or beyond the limit."""
+    refused = table["refused"].notna()
+    largest = table.loc[~refused, "largest"]
+    by = table[~refused].groupby(["space", "method", "streams"])["largest"]
+    lines = [
+        f"{len(table)} analyses of {MEMBERS} members, {refused.sum()} refused",
+        *(f"{count} x {why}" for why, count in table["refused"].value_counts().items()),
+        f"finite: {np.isfinite(largest).sum()} of {len(largest)}; beyond {FAR:g} standard "
+        f"deviations: {(largest > FAR).sum()}; largest {largest.max():.2f}",
+        by.agg(["size", "median", "max"]).round(2).to_string(),
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     """Run what is left of the analyses, and sum them up."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, help="folder of a finished experiment")
-    parser.add_argument("analyses", type=int)
-    parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--solver-iterations", type=int, default=2)
+    parser.add_argument("--analyses", type=int, default=ANALYSES)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    path = arguments.results / "robustness.csv"
-    done = len(pd.read_csv(path)) if path.exists() else 0
-    world = World(arguments.results)
-    with path.open("a", newline="") as file:
-        rows = csv.DictWriter(file, COLUMNS)
-        if not done:
-            rows.writeheader()
-        for number in range(done, arguments.analyses):
-            rows.writerow(analyse(world, number, arguments.steps, arguments.solver_iterations))
-            file.flush()
-    table = pd.read_csv(path)
-    refused = table["refused"].notna()
-    print(f"{len(table)} analyses of {MEMBERS} members, {refused.sum()} refused")
-    if refused.any():
-        print(table[refused]["refused"].value_counts().to_string())
-    largest = table.loc[~refused, "largest"]
-    print(f"finite: {np.isfinite(largest).sum()} of {len(largest)}; beyond {FAR:g}: ", end="")
-    print(f"{(largest > FAR).sum()}; largest {largest.max():.2f}")
-    by = table[~refused].groupby(["space", "method", "streams"])["largest"]
-    print(by.agg(["size", "median", "max"]).round(2).to_string())
+    path = arguments.results / "benchmarks-robustness/analyses.csv"
+    print(run(arguments.results, path, arguments.analyses), end="")
 
 
 if __name__ == "__main__":

@@ -128,3 +128,11 @@ def test_rule_graph_and_lint(fresh: Copy) -> None:
 
 def test_the_samplers_benchmark_needs_no_data(fresh: Copy) -> None:
     assert fresh.plan("benchmark_sampler") == {"benchmark_sampler": 1}
+
+
+def test_the_robustness_benchmark_needs_both_priors_and_every_stream(fresh: Copy) -> None:
+    planned = fresh.plan("benchmark_robustness")
+    assert planned["benchmark_robustness"] == 1
+    assert planned["train_prior"] == 2
+    assert {"fit_stations", "fit_imagery", "train_autoencoder"} <= set(planned)
+    assert "assimilate_cell" not in planned

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import robustness
 import xarray as xr
 from working_copy import TINY, Call, Copy
 
@@ -137,6 +138,22 @@ def test_every_job_on_a_device_says_which(results: Path) -> None:
     assert len(files) == 14
     for path in files:
         assert re.search(r" device: (cpu|cuda), ", path.read_text()), path
+
+
+def test_analyses_with_the_learned_priors_stay_near_the_climatology(
+    results: Path, tmp_path: Path
+) -> None:
+    """And the table goes on where it was cut off."""
+    table = tmp_path / "analyses.csv"
+    first = robustness.run(results, table, 16)
+    assert first.startswith("16 analyses of 2 members, 0 refused\nfinite: 16 of 16; beyond 8 ")
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join(lines[:10]) + "\n" + lines[10][:7])
+    again = robustness.run(results, table, 16)
+    assert again == first
+    rows = pd.read_csv(table)
+    assert list(rows["number"]) == list(range(16))
+    assert set(rows["space"]) == {"pixel", "latent"} and set(rows["method"]) == {"mmps", "gaussian"}
 
 
 def test_snakemakes_own_report(tiny: tuple[Copy, Call], tmp_path: Path) -> None:

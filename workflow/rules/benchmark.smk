@@ -1,4 +1,4 @@
-"""Benchmarks that need no data."""
+"""Benchmarks by themselves: exactness, which needs no data, and robustness with trained priors."""
 
 
 rule benchmark_sampler:
@@ -22,3 +22,30 @@ rule benchmark_sampler:
         code=code("benchmark_sampler"),
     script:
         "../scripts/benchmark_sampler.py"
+
+
+rule benchmark_robustness:
+    """A thousand analyses with the learned priors: does any diverge? Goes on where it was stopped."""
+    input:
+        modules=["benchmarks/robustness.py"],
+        priors=[prior_file("pixel"), prior_file("latent")],
+        stores=[store("validation"), store("test")],
+        arrays=[arrays(store(split))["array"] for split in ("validation", "test")],
+        stations=station_tables("test"),
+        imagery=regridded("imagery", "test"),
+        operators=[
+            f"{RESULTS}/operators/stations.nc",
+            f"{RESULTS}/operators/imagery.pt",
+        ],
+    output:
+        f"{RESULTS}/benchmarks-robustness/summary.txt",
+    log:
+        f"{RESULTS}/logs/benchmark_robustness.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/benchmark_robustness.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("benchmark_robustness"),
+    script:
+        "../scripts/benchmark_robustness.py"
