@@ -106,7 +106,7 @@ def sample(
     prior: Prior,
     observations: Observation | Observations,
     members: int,
-    steps: int = 32,
+    steps: int = 16,
     seed: int = 0,
     method: str = "mmps",
     *,

@@ -39,9 +39,11 @@ def drawn(exact: Problem, steps: int, method: str = "mmps", **options: str) -> t
     return states.flatten(1).double()
 
 
-def test_at_32_evaluations_samples_are_as_good_as_exact_draws(exact):
+@pytest.mark.parametrize("evaluations", [16, 32])
+def test_samples_are_as_good_as_exact_draws(exact, evaluations):
+    """At the 16 evaluations of config/config.yaml, and converged."""
     given, floor = exact
-    samples = drawn(given, 32)
+    samples = drawn(given, evaluations)
     assert given.distance(samples) < 1.3 * floor
     assert given.bias(samples) < 0.05
     assert 0.95 < given.spread(samples) < 1.05
