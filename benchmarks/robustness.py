@@ -8,12 +8,13 @@ test period, a set of streams, the background's operator and its noise (0.01 to 
 units, log-uniform), and looks at every member: finite, and how many standard deviations from
 climatology in the units of `sampler.plausible` (whose check is off, so that all are seen). An
 analysis that the sampler refuses counts with its reason. Writes one row an analysis to
-benchmarks-robustness/analyses.csv in the results folder, and prints a summary; a second call goes
-on where the first was stopped.
+benchmarks-robustness/ in the results folder, and prints a summary; a second call goes on where the
+first was stopped.
 """
 
 import argparse
 import csv
+import io
 import time
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,9 @@ from slams.observation.background import Degraded
 from slams.observation.imagery import ImageryModel
 from slams.observation.representation import DecoderError
 from slams.posterior import sample
+from slams.posterior.checks import deviations
 from slams.prior import Prior
+from slams.provenance import atomic, code_hash, config_hash, file_hash
 from slams.store import Store
 
 ANALYSES, MEMBERS = 1000, 2
@@ -119,9 +122,9 @@ def analyse(world: World, number: int) -> dict[str, Any]:
     prior = world.priors[row["space"]]
     starts = world.test.starts(prior.window, prior.step_hours)
     case = Case(world.test, int(starts[rng.integers(len(starts))]), prior.window)
-    observations = world.observe(row, case, rng)
     began = time.monotonic()
     try:
+        observations = world.observe(row, case, rng)
         ensemble = sample(
             prior,
             observations,
@@ -132,32 +135,45 @@ def analyse(world: World, number: int) -> dict[str, Any]:
             method=row["method"],
             plausible=np.inf,
         )
-        away = np.abs(ensemble.values - prior.normalisation.climatology(case.times))
-        scale = np.asarray(prior.normalisation.scale)[:, None, None]
-        spread = np.maximum(prior.statistics["climatology_spread"].values, scale)
-        row |= {"largest": round(float((away / spread).max()), 3), "refused": ""}
+        row |= {"largest": round(float(deviations(prior, ensemble).max()), 3), "refused": ""}
     except SlamsError as error:
-        row |= {"largest": "", "refused": str(error)}
+        row |= {"largest": "", "refused": " ".join(str(error).split())}
     return row | {"seconds": round(time.monotonic() - began, 2)}
 
 
-def run(results: Path, path: Path, analyses: int) -> str:
-    """Make what is left of the analyses into the table at ``path``; a summary of all of them."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A line that was cut off by a kill has no end, and is made anew.
-    whole = path.read_text().rpartition("\n")[0].splitlines() if path.exists() else []
-    done = max(len(whole) - 1, 0)
-    if whole:
-        path.write_text("\n".join(whole) + "\n")
+def fingerprint(results: Path) -> str:
+    """Of what decides the analyses: trained networks, fits, the test period, and the code."""
+    parts = ["models/prior-pixel.pt", "models/prior-latent.pt", "operators/stations.nc"]
+    parts += ["operators/imagery.pt", "store/test.nc", "store/validation.nc"]
+    hashes = [file_hash(results / part) for part in parts]
+    return config_hash([code_hash(__file__), *hashes])[:12]
+
+
+def run(results: Path, folder: Path, analyses: int) -> str:
+    """Make what is left of the analyses into a table in ``folder``; a summary of all of them.
+
+    The table's name says what it was made with: with other networks or code it begins anew.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"analyses-{fingerprint(results)}.csv"
+    rows: list[dict[str, Any]] = []
+    if path.exists():
+        # A line that was cut off by a kill has no end, and is made anew.
+        whole = path.read_text()
+        whole = whole[: whole.rfind("\n") + 1]
+        rows = list(csv.DictReader(io.StringIO(whole)))
+    with atomic(path) as partial:
+        _table(rows).to_csv(partial, index=False)
     world = World(results)
     with path.open("a", newline="") as file:
-        rows = csv.DictWriter(file, COLUMNS)
-        if not whole:
-            rows.writeheader()
-        for number in tqdm(range(done, analyses), unit="analysis", mininterval=10):
-            rows.writerow(analyse(world, number))
+        for number in tqdm(range(len(rows), analyses), unit="analysis", mininterval=10):
+            csv.DictWriter(file, COLUMNS).writerow(analyse(world, number))
             file.flush()
     return summary(pd.read_csv(path))
+
+
+def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def summary(table: pd.DataFrame) -> str:
@@ -182,8 +198,8 @@ def main() -> None:
     parser.add_argument("--analyses", type=int, default=ANALYSES)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    path = arguments.results / "benchmarks-robustness/analyses.csv"
-    print(run(arguments.results, path, arguments.analyses), end="")
+    folder = arguments.results / "benchmarks-robustness"
+    print(run(arguments.results, folder, arguments.analyses), end="")
 
 
 if __name__ == "__main__":

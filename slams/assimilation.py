@@ -63,7 +63,9 @@ class Counts:
 def _through(prior: Prior, windows: torch.Tensor) -> torch.Tensor:
     """Windows through the prior's autoencoder and back."""
     with torch.no_grad():
-        return prior.decode(prior.encode(windows.to(prior.device))).cpu()
+        # One at a time: a case may have many steps, and there are two dozen of them.
+        ones = (window.to(prior.device) for window in windows.split(1))
+        return torch.cat([prior.decode(prior.encode(window)).cpu() for window in ones])
 
 
 def observe_case(
@@ -213,6 +215,7 @@ def assimilate_cell(
                 sigma_min=sampler["sigma_min"],
                 sigma_max=sampler["sigma_max"],
                 plausible=sampler["plausible"],
+                chunk=sampler["chunk"],
             )
         pieces.append(
             _case_dataset(prior, case, ensemble=ensemble, interpolated=interpolated, counts=counts)

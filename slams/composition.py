@@ -10,8 +10,8 @@ the middle. A composition misses what no window sees, the more the longer steps 
 therefore the base is not composed (docs/benchmarks.md).
 
 Windows are taken through the network a few at a time, forwards and in every derivative, so that
-memory does not grow with the length of the trajectory. Each is computed again for a derivative
-instead of being kept.
+its memory does not grow with the length of the trajectory. Each is computed again for a derivative
+instead of being kept. The base takes whole trajectories, and the square of their steps.
 """
 
 from collections.abc import Callable, Iterable
@@ -117,8 +117,8 @@ def _pushed(function: Callable[[Tensor], Tensor], x: Tensor, w: Tensor) -> Tenso
 class Composed:
     """A state space of ``steps`` steps over a prior of fewer (a :class:`~slams.prior.StateSpace`).
 
-    The prior's ``base``, where it has one, is made as long. At most ``chunk`` windows are in
-    memory at once; what comes out does not depend on it. The prior must decode every step by
+    The prior's ``base``, where it has one, is made as long. At most ``chunk`` windows go through
+    the network at once; what comes out does not depend on it. The prior must decode every step by
     itself. Raises SlamsError where ``steps`` are fewer than the prior's, or ``chunk`` is none.
     """
 
@@ -169,8 +169,10 @@ class Composed:
     def known(self, x: Tensor, sigma: Tensor) -> Tensor:
         """What the linear-Gaussian base makes of ``x``; SlamsError where the prior has none."""
         if self.base is None:
-            # The prior says what to do.
-            return cast(LinearStateSpace, self.prior).known(x[:, : self.length], sigma)
+            raise SlamsError(
+                "sampler.method: gaussian needs a prior with a linear-Gaussian base: set modes of "
+                "the prior above 0 and train again, or take method mmps"
+            )
         return cast(Tensor, _InPieces.apply(x, self._whole(x, sigma)))
 
     def _whole(self, x: Tensor, sigma: Tensor) -> list[Piece]:

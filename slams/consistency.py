@@ -33,6 +33,7 @@ ERA5_LEVELS = frozenset(
     ]
 )
 CLIMATOLOGY_DAYS = 360
+LEAST_FIRST_LEVEL = 40.0  # of noise, where the key is null: as in posterior.ladder
 LEAST_PAIRS = 20  # of fields that many steps apart, to fit persistence: as in persistence_fit
 
 
@@ -301,8 +302,23 @@ def _training(config: Config) -> Iterator[str]:
 
 def _sampler(config: Config) -> Iterator[str]:
     low, high = config["sampler"]["sigma_min"], config["sampler"]["sigma_max"]
-    if high is not None and low >= high:
-        yield f"sampler.sigma_min is {low:g}: must be less than sampler.sigma_max, {high:g}"
+    if low >= (LEAST_FIRST_LEVEL if high is None else high):
+        least = f"{LEAST_FIRST_LEVEL:g}, the least" if high is None else f"{high:g}"
+        yield f"sampler.sigma_min is {low:g}: must be less than sampler.sigma_max, {least}"
+    for space in sorted({arm["space"] for arm in config["arms"] if "recipe" not in arm}):
+        if config["prior"][space]["modes"]:
+            continue
+        if config["sampler"]["method"] == "gaussian":
+            yield (
+                f"sampler.method is gaussian: needs prior.{space}.modes above 0 (and "
+                "parameterisation: karras), the base whose covariance it takes; or take mmps"
+            )
+        if high is None:
+            yield (
+                f"sampler.sigma_max is null: with prior.{space}.modes 0 it must be a number, "
+                "because only a prior with a base says how much it varies: some times the standard "
+                "deviation of what all cells share"
+            )
     robust, gross = config["sampler"]["robust"], config["sampler"]["gross_error"]
     if robust is not None and robust >= gross:
         yield (

@@ -29,6 +29,9 @@ from slams.statistics import Normalisation, year_fraction
 # Training noise levels: log sigma is normal. Beyond sigma 10 and below 0.04, where 3 % of the draws
 # fall on either side, the linear-Gaussian base is all there is to know.
 LOG_SIGMA_MEAN, LOG_SIGMA_DEVIATION = -0.5, 1.5
+# Above this level, which one draw in a thousand exceeds, what the network says beside a base fades:
+# the sampler begins where no network was trained.
+FADED = math.exp(LOG_SIGMA_MEAN + 3 * LOG_SIGMA_DEVIATION)
 
 
 class StateSpace(Protocol):
@@ -50,6 +53,11 @@ class StateSpace(Protocol):
 
 class LinearStateSpace(StateSpace, Protocol):
     """A prior with a linear-Gaussian base."""
+
+    @property
+    def base(self) -> GaussianBase | None:
+        """The base, or None where such a prior may be without."""
+        ...
 
     def known(self, x: Tensor, sigma: Tensor) -> Tensor:
         """The base's estimate L(sigma) x of the clean state (batch, *state_shape)."""
@@ -106,7 +114,8 @@ class Denoiser(WindowNetwork):
         learned = learned.unflatten(1, x.shape[1:3])
         if self.base is None:
             return known + spread * scale * learned
-        return known + self.base.scaled(learned, sigma, root=True)
+        fade = (FADED / spread).clamp_max(1.0) ** 2
+        return known + self.base.scaled(fade * learned, sigma, root=True)
 
 
 def draw_sigma(batch: int, generator: torch.Generator) -> Tensor:

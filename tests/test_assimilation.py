@@ -39,6 +39,7 @@ SAMPLER = {
     "gross_error": 5.0,
     "robust": None,
     "plausible": 8.0,
+    "chunk": 16,
 }
 SETTINGS = {
     "coarse": {"noise": 0.1, "every": 1},

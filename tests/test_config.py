@@ -224,6 +224,18 @@ def test_a_wrong_key_type_or_range_is_told(
             {"sampler": {"sigma_min": 50, "sigma_max": 40}},
             "sampler.sigma_min is 50: must be less than",
         ),
+        (
+            {"sampler": {"sigma_min": 50}},
+            "sampler.sigma_min is 50: must be less than sampler.sigma",
+        ),
+        (
+            {"prior": {"latent": {"modes": 0}}},
+            "sampler.sigma_max is null: with prior.latent.modes 0 it must be a number",
+        ),
+        (
+            {"prior": {"pixel": {"modes": 0}}, "sampler": {"method": "gaussian", "sigma_max": 60}},
+            "sampler.method is gaussian: needs prior.pixel.modes above 0",
+        ),
         ({"case_steps": 2}, "case_steps is 2: must be at least window, 3, or null"),
         ({"case_steps": 700}, "fields: a case takes 700"),
         ({"sampler": {"robust": 5}}, "sampler.robust is 5: must be less than sampler.gross_error"),

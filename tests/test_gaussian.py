@@ -147,6 +147,24 @@ def test_a_base_of_no_more_steps_is_itself(fitted):
     assert fitted().longer(WINDOW) is fitted()
 
 
+def test_a_longer_base_is_made_once_and_anew_for_another_covariance(fitted):
+    base = GaussianBase(*SHAPE, 3)
+    before = base.longer(5)
+    assert base.longer(5) is before
+    assert before.basis is base.basis
+    base.load_state_dict(fitted(3).state_dict())
+    after = base.longer(5)
+    assert after.largest > 1.5 * before.largest
+    torch.testing.assert_close(after.variance, fitted(3).longer(5).variance)
+    with pytest.raises(SlamsError, match="2 steps are fewer than the prior's window of 3"):
+        base.longer(2)
+
+
+def test_lags_stay_on_their_device():
+    lags = [torch.zeros(4, dtype=torch.complex128, device="meta") for _ in range(3)]
+    assert _toeplitz(_autoregressive(lags, 7)).device.type == "meta"
+
+
 def test_a_longer_base_keeps_what_is_left_over(fitted):
     short = fitted(3)
     long = short.longer(9)

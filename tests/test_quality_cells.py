@@ -25,6 +25,7 @@ SAMPLER = {
     "gross_error": 5.0,
     "solver": "cg",
     "plausible": 8.0,
+    "chunk": 16,
     "robust": None,
 }
 ALONE = {"name": "stations", "space": "pixel", "streams": ["stations"]}

@@ -49,6 +49,7 @@ class PersistenceOperator(nn.Module):
     """
 
     affine = True
+    by_level = True
     slope: Tensor
     constant: Tensor
 

@@ -17,7 +17,11 @@ from slams.posterior.guidance import (
     sda,
 )
 from slams.posterior.ladder import first_level, noise_levels
-from slams.posterior.linear import conjugate_gradients, minimal_residual
+from slams.posterior.linear import (
+    conjugate_gradients,
+    minimal_residual,
+    stabilised_biconjugate_gradients,
+)
 from slams.posterior.sampling import sample, sample_states
 
 __all__ = [
@@ -35,4 +39,5 @@ __all__ = [
     "sample",
     "sample_states",
     "sda",
+    "stabilised_biconjugate_gradients",
 ]

@@ -16,8 +16,9 @@ from slams.prior import Prior, StateSpace
 # Root mean square of a member's clean estimate, whose data have variance one, beyond which it has
 # diverged though it is still finite.
 DIVERGED = 100.0
-# In normalised units as in K no observation is this far from what the climatology gives.
-LARGEST_MISFIT = 100.0
+# In normalised units as in K no observation is this far from what the climatology gives, unless its
+# error is large, too.
+LARGEST_MISFIT, LARGEST_IN_ERRORS = 100.0, 50.0
 REMEDY = "train the prior longer, take more sampler.steps, or check the observation errors"
 
 
@@ -44,12 +45,13 @@ def refuse_misfit(prior: StateSpace, observations: Observations) -> None:
                     f"stream {stream.name}: the error variance that its operator predicts is not "
                     "positive and finite everywhere: mend the operator, or fit it again"
                 )
-            misfit = float((stream.value - stream.predict(fields)).abs().max())
-            if misfit > LARGEST_MISFIT:
+            misfit = (stream.value - stream.predict(fields)).abs()
+            wrong = ~(misfit <= (LARGEST_IN_ERRORS * variance.sqrt()).clamp_min(LARGEST_MISFIT))
+            if wrong.any():
                 raise SlamsError(
-                    f"stream {stream.name}: an observation is {misfit:.3g} from what the "
-                    f"climatology gives, more than {LARGEST_MISFIT:g}: is it in the operator's "
-                    "unit? Backgrounds and imagery are normalised, stations are in K"
+                    f"stream {stream.name}: an observation is {float(misfit[wrong].max()):.3g} "
+                    "from what the climatology gives, or its operator gives no number: is it in "
+                    "the operator's unit? Backgrounds and imagery are normalised, stations in K"
                 )
 
 

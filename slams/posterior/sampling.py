@@ -106,7 +106,7 @@ def sample(
     prior: Prior,
     observations: Observation | Observations,
     members: int,
-    steps: int = 16,
+    steps: int = 20,
     seed: int = 0,
     method: str = "mmps",
     *,
@@ -121,7 +121,7 @@ def sample(
 
     ``observations`` are one stream or a sum of streams. Over a window of the prior's length they
     are assimilated as they are; over more steps the trajectory is composed of overlapping windows
-    (:class:`slams.composition.Composed`). At most ``chunk`` windows are in memory at once.
+    (:class:`slams.composition.Composed`). At most ``chunk`` windows go through the network at once.
     ``method`` is mmps, gaussian, sda or dps, ``solver`` (of the first two) cg, gmres or bicgstab
     (:mod:`slams.posterior`). The noise levels fall from ``sigma_max``, by default as high as the
     prior needs (:func:`slams.posterior.ladder.first_level`), to ``sigma_min``. The draws depend on

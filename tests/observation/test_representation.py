@@ -6,6 +6,7 @@ import torch
 
 from slams.grid import Grid
 from slams.observation import BlockMean, Identity, Masked, Observation, Observations, Points
+from slams.observation.persistence import PersistenceOperator
 from slams.observation.representation import DecoderError, representation_variance
 
 TIMES = np.array(["2001-01-01", "2001-01-02"], dtype="datetime64[ns]")
@@ -59,6 +60,15 @@ def test_points_have_the_error_of_their_level():
     direct = ((operator(fields) - operator(rebuilt)) ** 2).mean((0, 1, 3))
     torch.testing.assert_close(found, direct[:, None])
     assert found[2] > 1.5 * found[0]
+
+
+def test_an_earlier_field_has_the_error_of_its_level():
+    fields, rebuilt = fields_and_rebuilt()
+    operator = PersistenceOperator(2, np.ones((3, 2)), np.zeros((2, 3, 2, 4)))
+    stream = Observation(operator, operator(fields)[0], 1.0, TIMES)
+    found = representation_variance(stream, fields, rebuilt)
+    plain = Observation(BlockMean(2), stream.full, 1.0, TIMES)
+    torch.testing.assert_close(found, representation_variance(plain, fields, rebuilt))
 
 
 def test_two_streams_of_one_name_have_errors_of_their_own():

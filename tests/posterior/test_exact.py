@@ -24,9 +24,11 @@ def exact(request: pytest.FixtureRequest, world: GaussianWorld) -> tuple[Problem
     return made, made.floor(MEMBERS, repeats=4)
 
 
-def drawn(exact: Problem, steps: int, method: str = "mmps", **options: str) -> torch.Tensor:
-    """Samples (member, size) by the settings of config/config.yaml, but for the steps."""
-    levels = noise_levels(steps, 0.02, 40.0)
+def drawn(
+    exact: Problem, steps: int, method: str = "mmps", first: float = 40.0, **options: str
+) -> torch.Tensor:
+    """Samples (member, size) by the settings of config/config.yaml, but for the levels."""
+    levels = noise_levels(steps, 0.02, first)
     states = sample_states(
         exact.world,
         exact.observations,
@@ -39,11 +41,11 @@ def drawn(exact: Problem, steps: int, method: str = "mmps", **options: str) -> t
     return states.flatten(1).double()
 
 
-@pytest.mark.parametrize("evaluations", [16, 32])
-def test_samples_are_as_good_as_exact_draws(exact, evaluations):
-    """At the 16 evaluations of config/config.yaml, and converged."""
+@pytest.mark.parametrize(("evaluations", "first"), [(20, 40.0), (32, 500.0)])
+def test_samples_are_as_good_as_exact_draws(exact, evaluations, first):
+    """At the 20 evaluations of config/config.yaml, and from the first level of a large state."""
     given, floor = exact
-    samples = drawn(given, evaluations)
+    samples = drawn(given, evaluations, first=first)
     assert given.distance(samples) < 1.3 * floor
     assert given.bias(samples) < 0.05
     assert 0.95 < given.spread(samples) < 1.05

@@ -141,6 +141,10 @@ def test_what_no_weather_looks_like_is_refused(method):
         (lambda: seen(torch.full((2, *SHAPE), 280.0)), "stream background: an observation is 280"),
         (lambda: seen(variance=lambda x: -torch.ones_like(x)), "its operator predicts is not pos"),
         (lambda: seen(torch.zeros(2, 3, 2, 2)), "the operator gives"),
+        (
+            lambda: Observation(lambda x: x * torch.nan, torch.zeros(2, *SHAPE), 1.0, WINDOW_TIMES),
+            "its operator gives no number",
+        ),
     ],
 )
 def test_observations_that_cannot_be_are_told_before_anything_is_sampled(
@@ -152,6 +156,10 @@ def test_observations_that_cannot_be_are_told_before_anything_is_sampled(
     monkeypatch.setattr(IdealPrior, "denoise", asked)
     with pytest.raises(SlamsError, match=message):
         sample(IdealPrior(2), observation(), 2, steps=4)
+
+
+def test_a_large_value_of_a_large_error_is_no_wrong_unit():
+    sample(IdealPrior(2), seen(torch.full((2, *SHAPE), 150.0), 40.0**2), 2, steps=4, plausible=99)
 
 
 def seen(value: Tensor | None = None, variance=0.5) -> Observation:
@@ -176,6 +184,8 @@ def test_networks_in_bfloat16_draw_nearly_the_same(space, method):
         coder = Autoencoder(*SHAPE, latent_channels=3, width=8)
         shape = coder.latent_shape
     denoiser = Denoiser(2, *shape, width=[8], modes=8)
+    for weight in denoiser.parameters():  # the last layer begins at zero, and would say nothing
+        torch.nn.init.normal_(weight, std=0.05)
     prior = Prior(denoiser, statistics(), step_hours=24.0, autoencoder=coder)
     ensembles = []
     for enabled in (False, True):
@@ -183,6 +193,7 @@ def test_networks_in_bfloat16_draw_nearly_the_same(space, method):
             drawn = sample(prior, seen(), 2, steps=8, method=method, plausible=1e9)
         ensembles.append(drawn.values)
     assert ensembles[1].dtype == np.float32
+    assert not np.array_equal(*ensembles)
     assert np.abs(ensembles[1] - ensembles[0]).mean() < 0.05 * ensembles[0].std()
 
 

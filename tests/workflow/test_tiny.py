@@ -144,13 +144,14 @@ def test_analyses_with_the_learned_priors_stay_near_the_climatology(
     results: Path, tmp_path: Path
 ) -> None:
     """And the table goes on where it was cut off."""
-    table = tmp_path / "analyses.csv"
-    first = robustness.run(results, table, 16)
-    assert first.startswith("16 analyses of 2 members, 0 refused\nfinite: 16 of 16; beyond 8 ")
+    first = robustness.run(results, tmp_path, 16)
+    (table,) = tmp_path.glob("analyses-*.csv")
+    assert first.startswith("16 analyses of 2 members, 0 refused\nfinite: 16 of 16; ")
+    assert "beyond 8 standard deviations: 0; largest " in first
     lines = table.read_text().splitlines()
     table.write_text("\n".join(lines[:10]) + "\n" + lines[10][:7])
-    again = robustness.run(results, table, 16)
-    assert again == first
+    assert robustness.run(results, tmp_path, 16) == first
+    assert list(tmp_path.iterdir()) == [table]
     rows = pd.read_csv(table)
     assert list(rows["number"]) == list(range(16))
     assert set(rows["space"]) == {"pixel", "latent"} and set(rows["method"]) == {"mmps", "gaussian"}

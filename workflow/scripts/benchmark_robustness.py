@@ -11,7 +11,7 @@ with job(snakemake.log[0], snakemake.threads):
     from robustness import ANALYSES, run
 
     summary = Path(snakemake.output[0])
-    # The table is no output of the rule: Snakemake would remove it where a run was killed.
-    text = run(summary.parents[1], summary.parent / "analyses.csv", ANALYSES)
+    # Its table is no output of the rule: Snakemake would remove it where a run was killed.
+    text = run(summary.parents[1], summary.parent, ANALYSES)
     with atomic(summary) as partial:
         Path(partial).write_text(text)
