@@ -24,7 +24,7 @@ from slams.prior import Prior
 from slams.recipes import spread_out
 from slams.store import Store
 
-SIGMAS = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0)
+SIGMAS = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0, 100.0, 400.0)
 NOISE, MEMBERS, STEPS, SEED = 0.1, 8, 12, 20261123
 # What is seen: operator, and every how many steps.
 SEEN = {
