@@ -37,7 +37,7 @@ def test_every_wrong_key_is_named(fresh: Copy) -> None:
         "imagery",
         "  config key sampler.stepz is unknown; did you mean sampler.steps?",
         "  config key sampler.members is 2.5: must be a whole number, at least 2, at most 1000",
-        "  config key sampler.sigma_max is -1: must be a number, more than 0",
+        "  config key sampler.sigma_max is -1: must be a number or null, more than 0",
     ]
 
 
