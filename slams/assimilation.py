@@ -188,14 +188,15 @@ def assimilate_cell(
             seen = paper.observe(prior, case, background, seed=seeing)
             counts = [Counts(seen.name, len(seen), 0, 0)]
             ensemble = paper.analyse(prior, seen, sampler, seed=drawn)
-            far = deviations(prior, ensemble)
-            if (far > sampler["plausible"]).any():
+            far = deviations(prior, ensemble).max((1, 2, 3, 4))
+            beyond = ~(far <= sampler["plausible"])  # not a number is beyond, too
+            if beyond.any():
                 # It is shown as the paper has it, which knows no such limit.
                 log.warning(
                     "case %d: %d of %d members of the paper's sampler are more than %g standard "
                     "deviations from the climatology, up to %.3g",
                     number + 1,
-                    (far > sampler["plausible"]).sum(),
+                    beyond.sum(),
                     len(far),
                     sampler["plausible"],
                     far.max(),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from gaussian import Founded, problem, trajectory
+from gaussian import Founded, GaussianWorld, Problem, problem, trajectory
 from torch import Tensor, nn
 from worlds import SHAPE, IdealPrior, days
 
@@ -182,6 +182,20 @@ def test_steps_that_know_nothing_of_one_another_compose_exactly():
         torch.testing.assert_close(mine, full.denoise(x, level, full.times))
 
 
+def composed_samples(short: GaussianWorld, given: Problem) -> Tensor:
+    """512 samples (member, size) of five steps, composed of the windows of ``short``."""
+    states = sample_states(
+        Composed(short, 5, chunk=512),
+        given.observations,
+        512,
+        guide=guidance("mmps"),
+        levels=noise_levels(32, 0.02, 40.0),
+        generator=torch.Generator().manual_seed(0),
+        times=given.world.times,
+    )
+    return states.flatten(1).double()
+
+
 @pytest.mark.parametrize(
     ("name", "limit"), [("few precise", 2.1), ("mixed errors", 1.4), ("scattered", 1.7)]
 )
@@ -189,16 +203,7 @@ def test_composed_samples_come_near_the_posterior_of_the_trajectory(name, limit)
     """Of three steps at a time where all five are bound together (0.8 from day to day)."""
     full, short = trajectory(5, memory=0.8), trajectory(3, memory=0.8)
     given = problem(full, name)
-    samples = sample_states(
-        Composed(short, 5, chunk=512),
-        given.observations,
-        512,
-        guide=guidance("mmps"),
-        levels=noise_levels(32, 0.02, 40.0),
-        generator=torch.Generator().manual_seed(0),
-        times=full.times,
-    )
-    samples = samples.flatten(1).double()
+    samples = composed_samples(short, given)
     assert given.distance(samples) < limit * given.floor(512, repeats=4)
     assert 0.9 < given.spread(samples) < 1.1
 
@@ -218,16 +223,7 @@ def test_on_a_base_the_samples_are_as_good_as_exact_draws(name, memory):
     """A first-order autoregression is known from windows of three, however long its memory."""
     full, short = trajectory(5, memory=memory), Founded(trajectory(3, memory=memory))
     given = problem(full, name)
-    samples = sample_states(
-        Composed(short, 5, chunk=512),
-        given.observations,
-        512,
-        guide=guidance("mmps"),
-        levels=noise_levels(32, 0.02, 40.0),
-        generator=torch.Generator().manual_seed(0),
-        times=full.times,
-    )
-    samples = samples.flatten(1).double()
+    samples = composed_samples(short, given)
     assert given.distance(samples) < 1.3 * given.floor(512, repeats=4)
     assert given.bias(samples) < 0.05
     assert 0.95 < given.spread(samples) < 1.05

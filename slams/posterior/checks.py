@@ -72,33 +72,31 @@ def refuse_divergence(clean: Tensor, x: Tensor, *, step: int, steps: int, sigma:
     )
 
 
-def _weather(prior: Prior, ensemble: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
-    """The climatology (time, level, latitude, longitude) and a standard deviation about it, K."""
+def deviations(prior: Prior, ensemble: xr.DataArray) -> np.ndarray:
+    """How many standard deviations each value of ``ensemble``, in K, lies from the climatology.
+
+    A standard deviation is the level's unit of normalisation or, where it is larger, the cell's
+    own spread about the climatology: few fields to train from leave some cells with hardly any.
+    Of what is no number it is none either.
+    """
     spread = prior.statistics["climatology_spread"].values
     unit = np.maximum(spread, np.asarray(prior.normalisation.scale)[:, None, None])
-    return prior.normalisation.climatology(ensemble["time"].values), unit
-
-
-def deviations(prior: Prior, ensemble: xr.DataArray) -> np.ndarray:
-    """How far each member (member,) lies from the climatology, as ``refuse_implausible`` counts."""
-    climatology, unit = _weather(prior, ensemble)
-    apart = np.abs(ensemble.values - climatology) / unit
-    return np.nan_to_num(apart, nan=np.inf).reshape(len(apart), -1).max(1)
+    climatology = prior.normalisation.climatology(ensemble["time"].values)
+    return np.abs(ensemble.values - climatology) / unit
 
 
 def refuse_implausible(prior: Prior, ensemble: xr.DataArray, limit: float) -> None:
     """Raise SlamsError where a value lies more than ``limit`` deviations from the climatology.
 
-    ``ensemble`` (member, time, level, latitude, longitude) is in K. A standard deviation is the
-    level's unit of normalisation or, where it is larger, the cell's own spread about the
-    climatology: few fields to train from leave some cells with hardly any.
+    ``ensemble`` (member, time, level, latitude, longitude) is in K; a deviation is that of
+    :func:`deviations`.
     """
-    climatology, unit = _weather(prior, ensemble)
-    apart = np.abs(ensemble.values - climatology) / unit
+    apart = deviations(prior, ensemble)
     place = np.unravel_index(int(np.argmax(np.nan_to_num(apart, nan=np.inf))), apart.shape)
     if apart[place] <= limit:
         return
     member, step, level, row, column = place
+    climatology = prior.normalisation.climatology(ensemble["time"].values)
     kelvin = float(ensemble.values[place] - climatology[place[1:]])
     raise SlamsError(
         f"sampler.plausible: member {member} is {apart[place]:.3g} standard deviations "

@@ -267,7 +267,7 @@ def guidance(
     if solver_iterations < 1:
         raise SlamsError(f"sampler.solver_iterations: {solver_iterations} must be at least 1")
     if solver not in SOLVERS:
-        raise SlamsError(f"sampler.solver: {solver!r} is not cg, gmres or bicgstab")
+        raise SlamsError(f"sampler.solver: {solver!r} is none of {', '.join(SOLVERS)}")
     if method == "mmps":
         return partial(mmps, iterations=solver_iterations, solver=SOLVERS[solver])
     if method == "gaussian":

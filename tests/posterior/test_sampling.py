@@ -73,7 +73,7 @@ def test_a_ladder_needs_two_levels_and_an_order():
         noise_levels(8, 2.0, 1.0)
     with pytest.raises(SlamsError, match=r"sampler.method: 'best'"):
         guidance("best")
-    with pytest.raises(SlamsError, match=r"sampler.solver: 'best' is not cg, gmres or bicgstab"):
+    with pytest.raises(SlamsError, match=r"sampler.solver: 'best' is none of cg, gmres, bicgstab"):
         guidance("mmps", solver="best")
 
 
