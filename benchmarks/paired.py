@@ -1,10 +1,12 @@
 """Two arms on the same cases: by how much one is better, level by level, with intervals.
 
     python benchmarks/paired.py results/nature pixel-background pixel-stations
+    python benchmarks/paired.py results/nature interpolation pixel-background --score rmse
 
-prints for every axis value that both arms have the difference of the CRPS, second arm less first,
-in per cent of the first's, and its 95 % interval over bootstrap resamples of the cases: what both
-have in common, the weather of the case, cancels. An interval without zero is marked.
+prints for every axis value that both arms have the difference of the CRPS (or of the RMSE of the
+mean of --members of them), second arm less first, in per cent of the first's, and its 95 % interval
+over bootstrap resamples of the cases: what both have in common, the weather of the case, cancels. An
+interval without zero is marked.
 """
 
 import argparse
@@ -18,13 +20,24 @@ from slams import verification
 RESAMPLES, SEED = 2000, 20261123
 
 
-def by_case(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """CRPS (case, level), K, the mean over steps; and the levels."""
+INTERPOLATION = "interpolation"  # of the other arm's observations: stands in its file
+
+
+def by_case(
+    path: Path, score: str, members: int | None, method: str = "analysis"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Score (case, level), K, over the steps of a case; and the levels."""
     with xr.open_dataset(path) as data:
-        scores = [
-            verification.crps(case["analysis"], case["truth"]).mean("step").values
-            for _, case in data.groupby("case")
-        ]
+        scores = []
+        for _, case in data.groupby("case"):
+            drawn = case[method]
+            drawn = drawn.isel(member=slice(members)) if "member" in drawn.dims else drawn
+            if score == "crps":
+                scores.append(verification.crps(drawn, case["truth"]).mean("step").values)
+            else:
+                drawn = drawn if "member" in drawn.dims else drawn.expand_dims("member")
+                square = verification.rmse(drawn, case["truth"]) ** 2
+                scores.append(np.sqrt(square.mean("step")).values)
         return np.squeeze(np.stack(scores)), data["level"].values
 
 
@@ -32,15 +45,22 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path)
-    parser.add_argument("first")
+    parser.add_argument("first", help=f"an arm, or {INTERPOLATION} of the second's observations")
     parser.add_argument("second")
+    parser.add_argument("--score", choices=["crps", "rmse"], default="crps")
+    parser.add_argument("--members", type=int, help="so many of each (default: all)")
     arguments = parser.parse_args()
+    score, members, alone = arguments.score, arguments.members, arguments.first == INTERPOLATION
+    if alone and score == "crps":
+        parser.error(f"{INTERPOLATION} is no ensemble: compare it by --score rmse")
+    folder = arguments.results / "cells"
     draws: np.ndarray | None = None
-    for path in sorted((arguments.results / "cells" / arguments.first).glob("*/analysis.nc")):
-        other = arguments.results / "cells" / arguments.second / path.parent.name / "analysis.nc"
-        if not other.is_file():
+    for other in sorted((folder / arguments.second).glob("*/analysis.nc")):
+        path = other if alone else folder / arguments.first / other.parent.name / "analysis.nc"
+        if not path.is_file():
             continue
-        (one, levels), (two, _) = by_case(path), by_case(other)
+        one, levels = by_case(path, score, members, INTERPOLATION if alone else "analysis")
+        two, _ = by_case(other, score, members)
         if draws is None:
             draws = np.random.default_rng(SEED).integers(len(one), size=(RESAMPLES, len(one)))
             heads = [f"{level:g} hPa" for level in levels]
