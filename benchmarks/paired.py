@@ -5,8 +5,8 @@
 
 prints for every axis value that both arms have the difference of the CRPS (or of the RMSE of the
 mean of --members of them), second arm less first, in per cent of the first's, and its 95 % interval
-over bootstrap resamples of the cases: what both have in common, the weather of the case, cancels. An
-interval without zero is marked.
+over bootstrap resamples of the cases: what both have in common, the weather of the case, cancels.
+An interval without zero is marked.
 """
 
 import argparse
