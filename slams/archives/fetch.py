@@ -2,93 +2,122 @@
 
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Sequence
+import logging
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import requests
-from requests.adapters import HTTPAdapter
 from tenacity import (
+    RetryCallState,
     RetryError,
     Retrying,
     retry_if_exception_type,
     stop_after_attempt,
     wait_random_exponential,
 )
+from tqdm import tqdm
 
+from slams.archives.transfer import (
+    WORTH_RETRYING,
+    Connections,
+    MissingFile,
+    PassingTrouble,
+    check_room,
+    tag_file,
+    transfer,
+)
 from slams.errors import ArchiveError
 
-BLOCK = 1 << 16  # a broken connection loses at most this much of what arrived
-TIMEOUT = (20, 120)  # seconds to connect, and between two pieces of an answer
+__all__ = ["Connections", "MissingFile", "check_room", "download", "download_all", "sha256"]
 
+LOG_EVERY = 30.0  # seconds between two lines of progress in a log
+Arrived = Callable[[int], object]
 
-class MissingFile(ArchiveError):
-    """The server has no such file (404 or 410): asking again does not help."""
-
-
-class _PassingTrouble(Exception):
-    """The server was busy or the answer was cut: worth asking again."""
-
-
-WORTH_RETRYING = (
-    _PassingTrouble,
-    requests.ConnectionError,
-    requests.Timeout,
-    requests.exceptions.ChunkedEncodingError,
-)
+log = logging.getLogger(__name__)
 
 
 def sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
+    return _digest(path, "sha256")
+
+
+def _digest(path: Path, algorithm: str) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def connections(pool: int = 8) -> requests.Session:
-    """A session that keeps up to `pool` connections to a host open."""
-    session = requests.Session()
-    for scheme in ("https://", "http://"):
-        session.mount(scheme, HTTPAdapter(pool_connections=pool, pool_maxsize=pool))
-    return session
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def download(
-    url: str,
+    urls: str | Sequence[str],
     target: Path,
     *,
     size: int | None = None,
-    sha256: str | None = None,
-    session: requests.Session | None = None,
+    checksum: str | None = None,
+    session: Connections | None = None,
     attempts: int = 5,
     first_wait: float = 1.0,
+    arrived: Arrived = lambda _: None,
 ) -> Path:
     """Fetch one file; return its path.
 
-    The bytes go to `<target>.part`, which a later call continues where the server allows it
-    (Range, with If-Range so that pieces of two versions never mix), and are renamed to `target`
+    The bytes go to `<target>.part`, which a later call continues, and are renamed to `target`
     once their length and checksum are right. A target that is there already is returned as it
-    is, unless `size` or `sha256` say that it is not the file asked for.
+    is, unless `size` or `checksum` say that it is not the file asked for.
 
-    size: bytes expected; sha256: hexadecimal; attempts: how often a busy server (429, 5xx), a
-    timeout or a broken connection is asked, with waits that double from `first_wait` seconds.
+    urls: its address, or several that hold the same file: the next is asked where one does not
+    have it, refuses, or stays in trouble. size: bytes expected; checksum: "md5:..." or
+    "sha256:..." with hexadecimal digits. attempts: how often a busy server (429, 5xx), a timeout
+    or a broken connection is asked, with waits that double from `first_wait` seconds, or as long
+    as the server asks (Retry-After). arrived: told the bytes of every piece that comes.
 
-    Raises MissingFile when the server has no such file, and ArchiveError when it refuses, stays
-    busy, sends another length or checksum, or when the disk has no room.
+    Raises MissingFile when no address has the file, and ArchiveError when they refuse, stay
+    busy, send another length or checksum, or when the disk has no room.
     """
     target = Path(target)
-    if _is_whole(target, size, sha256):
+    if _is_whole(target, size, checksum):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".part")
+    addresses = [urls] if isinstance(urls, str) else list(urls)
+    if not addresses:
+        raise ArchiveError(f"{target}: no address was given to fetch it from.")
+    connected = session or Connections(1)
+    troubles: list[ArchiveError] = []
+    for url in addresses:
+        part = target.with_name(target.name + ".part")
+        try:
+            _fetch_part(url, part, connected, size, checksum, attempts, first_wait, arrived)
+        except ArchiveError as error:
+            troubles.append(error)
+        else:
+            part.replace(target)
+            tag_file(part).unlink(missing_ok=True)
+            return target
+    lasting = [error for error in troubles if not isinstance(error, MissingFile)]
+    if len(troubles) == 1:
+        raise troubles[0]
+    kind = ArchiveError if lasting else MissingFile
+    raise kind(" ".join(str(error) for error in lasting or troubles)) from troubles[-1]
+
+
+def _fetch_part(
+    url: str,
+    part: Path,
+    session: Connections,
+    size: int | None,
+    checksum: str | None,
+    attempts: int,
+    first_wait: float,
+    arrived: Arrived,
+) -> None:
+    """Bring `part` to the whole file at one address, checked."""
     asked = Retrying(
         stop=stop_after_attempt(attempts),
-        wait=wait_random_exponential(multiplier=first_wait, max=60.0 * first_wait),
+        wait=_Waits(first_wait),
         retry=retry_if_exception_type(WORTH_RETRYING),
     )
     try:
-        asked(_transfer, session or connections(1), url, part, size)
+        asked(transfer, session, url, part, size, arrived)
     except RetryError as error:
         reason = error.last_attempt.exception()
         raise ArchiveError(
@@ -97,140 +126,155 @@ def download(
         ) from error
     except requests.RequestException as error:
         raise ArchiveError(f"{url} could not be asked for: {_plain(error)}.") from error
-    if not _is_whole(part, size, sha256):
+    if not _is_whole(part, size, checksum):
         part.unlink()
-        _tag_file(part).unlink(missing_ok=True)
+        tag_file(part).unlink(missing_ok=True)
         raise ArchiveError(
             f"{url} arrived with another length or checksum than expected and was deleted; "
             "run again, and if it recurs check the expected values."
         )
-    part.replace(target)
-    _tag_file(part).unlink(missing_ok=True)
-    return target
+
+
+class _Waits:
+    """Seconds before the next attempt: doubling and random, or as long as the server asked."""
+
+    def __init__(self, first: float) -> None:
+        self._own = wait_random_exponential(multiplier=first, max=60.0 * first)
+
+    def __call__(self, state: RetryCallState) -> float:
+        failure = state.outcome.exception() if state.outcome else None
+        asked = failure.pause if isinstance(failure, PassingTrouble) else 0.0
+        return max(asked, self._own(state))
 
 
 def download_all(
-    files: Sequence[tuple[str, Path]],
+    files: Sequence[tuple[str | Sequence[str], Path]],
     manifest: Path,
     *,
     attempts: int = 5,
     first_wait: float = 1.0,
     workers: int = 4,
+    typical_size: int = 0,
 ) -> list[Path]:
-    """Fetch many files; return those that the server has, in the order asked.
+    """Fetch many files over one pool of connections; return those there are, in the order asked.
 
-    files: pairs of address and target. manifest: a JSON list of {"file", "url"}, in which the
-    files that the server does not have are recorded; entries of earlier calls about other files
-    stay.
+    files: pairs of address (or several, see `download`) and target. manifest: a JSON list of
+    {"file", "url"}, in which the files that no address has are recorded; entries of earlier calls
+    about other files stay. workers: connections at a time. typical_size: bytes of a file, for the
+    check that the disk has room for all of them before the first is asked for.
 
-    Raises ArchiveError when the server has none of the files, or as `download` does.
+    Progress goes to a terminal as a bar, to the log as a line now and then.
+
+    Raises ArchiveError when there is none of the files or no room, or as `download` does.
     """
-    with connections(workers) as session, ThreadPoolExecutor(workers) as pool:
+    new = [job for job in files if not Path(job[1]).exists()]
+    if new:
+        new[0][1].parent.mkdir(parents=True, exist_ok=True)
+        needed = typical_size * len(new)
+        check_room(new[0][1].parent, needed, f"{len(new)} files like {new[0][1].name}")
+    with (
+        Connections(workers) as session,
+        ThreadPoolExecutor(workers) as pool,
+        _Progress(len(files), manifest.stem) as progress,
+    ):
 
-        def one(job: tuple[str, Path]) -> Path | None:
+        def one(job: tuple[str | Sequence[str], Path]) -> Path | None:
+            urls, target = job
             try:
-                return download(*job, session=session, attempts=attempts, first_wait=first_wait)
+                return download(
+                    urls,
+                    target,
+                    session=session,
+                    attempts=attempts,
+                    first_wait=first_wait,
+                    arrived=progress.arrived,
+                )
             except MissingFile:
                 return None
+            finally:
+                progress.done()
 
-        fetched = list(pool.map(one, files))
+        try:
+            fetched = list(pool.map(one, files))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # what runs ends; what waits is not begun
+            raise
     missing = [job for job, path in zip(files, fetched, strict=True) if path is None]
     _record_missing(manifest, files, missing)
     if files and len(missing) == len(files):
         raise ArchiveError(
-            f"The server has none of the {len(files)} files asked for (the first: {files[0][0]}); "
-            "check the period, the stations and the base address."
+            f"The server has none of the {len(files)} files asked for (the first: "
+            f"{_first(files[0][0])}); check the period, the stations and the base address."
         )
     return [path for path in fetched if path is not None]
 
 
+class _Progress:
+    """Files and bytes so far: a bar on a terminal, a line in the log now and then."""
+
+    def __init__(self, files: int, name: str) -> None:
+        self._bar = tqdm(total=files, desc=name, unit="file", disable=None, leave=False)
+        self._files, self._name, self._done, self._bytes = files, name, 0, 0
+        self._begin = self._told = time.monotonic()
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+        self._tell()
+
+    def arrived(self, count: int) -> None:
+        """Count bytes. A lost update between threads costs a figure of a progress line only."""
+        self._bytes += count
+        if time.monotonic() - self._told > LOG_EVERY:
+            self._tell()
+
+    def done(self) -> None:
+        """Count a file."""
+        self._done += 1
+        self._bar.set_postfix_str(f"{self._bytes / 1e6:.0f} MB", refresh=False)
+        self._bar.update()
+
+    def _tell(self) -> None:
+        self._told = time.monotonic()
+        seconds = max(self._told - self._begin, 1e-3)
+        log.info(
+            "%s: %d of %d files, %.1f MB fetched, %.2f MB/s",
+            self._name,
+            self._done,
+            self._files,
+            self._bytes / 1e6,
+            self._bytes / 1e6 / seconds,
+        )
+
+
+def _first(urls: str | Sequence[str]) -> str:
+    return urls if isinstance(urls, str) else urls[0]
+
+
 def _record_missing(
-    manifest: Path, asked: Sequence[tuple[str, Path]], missing: Sequence[tuple[str, Path]]
+    manifest: Path,
+    asked: Sequence[tuple[str | Sequence[str], Path]],
+    missing: Sequence[tuple[str | Sequence[str], Path]],
 ) -> None:
-    addresses = {url for url, _ in asked}
+    names = {path.name for _, path in asked}
     known = json.loads(manifest.read_text()) if manifest.exists() else []
-    kept = [entry for entry in known if entry["url"] not in addresses]
-    entries = kept + [{"file": path.name, "url": url} for url, path in missing]
+    kept = [entry for entry in known if entry["file"] not in names]
+    entries = kept + [{"file": path.name, "url": _first(urls)} for urls, path in missing]
     manifest.parent.mkdir(parents=True, exist_ok=True)
     written = manifest.with_name(manifest.name + ".part")
     written.write_text(json.dumps(sorted(entries, key=lambda entry: entry["url"]), indent=1))
     written.replace(manifest)
 
 
-def _is_whole(path: Path, size: int | None, digest: str | None) -> bool:
-    return (
-        path.exists()
-        and (size is None or path.stat().st_size == size)
-        and (digest is None or sha256(path) == digest.lower())
-    )
-
-
-def _tag_file(part: Path) -> Path:
-    """Where the version (ETag or date) of a partial file is kept between calls."""
-    return part.with_name(part.name + "-tag")
-
-
-def _transfer(session: requests.Session, url: str, part: Path, size: int | None) -> None:
-    """One attempt: everything that `part` still lacks."""
-    tag = _tag_file(part)
-    # Lengths and ranges count the stored bytes only if the server does not compress the answer.
-    headers = {"Accept-Encoding": "identity"}
-    if part.exists() and part.stat().st_size and tag.exists():
-        headers |= {"Range": f"bytes={part.stat().st_size}-", "If-Range": tag.read_text()}
-    with session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
-        _check_status(answer, url, part)
-        resumed = answer.status_code == requests.codes.partial_content
-        start = part.stat().st_size if resumed else 0
-        length = answer.headers.get("Content-Length")
-        whole = start + int(length) if length is not None else None
-        if size is not None and whole is not None and whole != size:
-            part.unlink(missing_ok=True)
-            raise ArchiveError(
-                f"{url} holds {whole} bytes, not the {size} expected; check the expected size."
-            )
-        _check_room(part, url, int(length or 0))
-        _keep_tag(tag, answer)
-        with part.open("ab" if resumed else "wb") as file:
-            for block in answer.iter_content(BLOCK):
-                file.write(block)
-            file.flush()
-            os.fsync(file.fileno())
-    arrived = part.stat().st_size
-    if whole is not None and arrived != whole:
-        raise _PassingTrouble(f"{arrived} of {whole} bytes arrived")
-
-
-def _check_status(answer: requests.Response, url: str, part: Path) -> None:
-    status = answer.status_code
-    if status in (404, 410):
-        raise MissingFile(f"{url} does not exist (status {status}).")
-    if status == requests.codes.range_not_satisfiable:
-        part.unlink(missing_ok=True)
-        raise _PassingTrouble("the partial file was longer than the server's and was deleted")
-    if status == 429 or status >= 500:
-        raise _PassingTrouble(f"status {status}")
-    if status not in (200, 206):
-        raise ArchiveError(
-            f"{url} was refused with status {status} ({answer.reason}); check the address and "
-            "whether the provider asks for a login."
-        )
-
-
-def _check_room(part: Path, url: str, needed: int) -> None:
-    free = shutil.disk_usage(part.parent).free
-    if needed > free:
-        raise ArchiveError(
-            f"{url} needs {needed / 1e6:.0f} MB and {part.parent} has {free / 1e6:.0f} MB left; "
-            "free some space or choose another folder."
-        )
-
-
-def _keep_tag(tag: Path, answer: requests.Response) -> None:
-    version = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
-    if version is None or version.startswith("W/"):  # weak tags may not be used with If-Range
-        tag.unlink(missing_ok=True)
-    else:
-        tag.write_text(version)
+def _is_whole(path: Path, size: int | None, checksum: str | None) -> bool:
+    if not path.exists() or (size is not None and path.stat().st_size != size):
+        return False
+    if checksum is None:
+        return True
+    algorithm, _, digest = checksum.partition(":")
+    return _digest(path, algorithm) == digest.lower()
 
 
 def _plain(error: BaseException | None) -> str:

@@ -2,12 +2,16 @@
 
 import hashlib
 import json
+import logging
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from types import SimpleNamespace
 
 import pytest
 from servers.files import FileServer
 
-from slams.archives import fetch
+from slams.archives import fetch, transfer
 from slams.errors import ArchiveError
 
 BODY = bytes(range(256)) * 4000
@@ -23,7 +27,10 @@ def server():
 def test_a_file_arrives_whole(server, tmp_path):
     target = tmp_path / "deep" / "a.bin"
     digest = hashlib.sha256(BODY).hexdigest()
-    assert fetch.download(f"{server.url}/a.bin", target, size=len(BODY), sha256=digest) == target
+    assert (
+        fetch.download(f"{server.url}/a.bin", target, size=len(BODY), checksum=f"sha256:{digest}")
+        == target
+    )
     assert target.read_bytes() == BODY
     assert fetch.sha256(target) == digest
     assert [path.name for path in target.parent.iterdir()] == ["a.bin"]
@@ -101,14 +108,14 @@ def test_a_server_without_ranges_starts_again(tmp_path):
 
 def test_a_wrong_checksum_or_length_is_refused(server, tmp_path):
     with pytest.raises(ArchiveError, match="checksum"):
-        fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin", sha256="0" * 64)
+        fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin", checksum="sha256:" + "0" * 64)
     with pytest.raises(ArchiveError, match="1024000 bytes, not the 7"):
         fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin", size=7)
     assert not list(tmp_path.iterdir())
 
 
 def test_no_room_is_said_before_the_first_byte(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(fetch.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    monkeypatch.setattr(transfer.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     with pytest.raises(ArchiveError, match="free some space"):
         fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin")
     assert not list(tmp_path.iterdir())
@@ -132,3 +139,92 @@ def test_missing_files_of_many_go_to_the_manifest(server, tmp_path):
     assert [entry["file"] for entry in json.loads(manifest.read_text())] == ["c.bin"]
     with pytest.raises(ArchiveError, match="none of the 1 files"):
         fetch.download_all(jobs[2:], manifest)
+
+
+def test_an_md5_is_checked_too(server, tmp_path):
+    digest = hashlib.md5(BODY).hexdigest()
+    fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin", checksum=f"md5:{digest}")
+    (tmp_path / "a.bin").write_bytes(BODY[::-1])
+    fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin", checksum=f"md5:{digest}")
+    assert len(server.asked) == 2 and (tmp_path / "a.bin").read_bytes() == BODY
+
+
+@pytest.mark.parametrize("as_date", [False, True])
+def test_a_server_is_left_alone_as_long_as_it_asks(server, tmp_path, as_date):
+    until = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
+    server.orders["/a.bin"] = [(503, {"Retry-After": until if as_date else "1"})]
+    begin = time.monotonic()
+    fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin", **QUICK)
+    assert time.monotonic() - begin > 0.9 and len(server.asked) == 2
+
+
+def test_a_server_that_asks_for_hours_is_told_of(server, tmp_path):
+    server.orders["/a.bin"] = [(429, {"Retry-After": "7200"})]
+    with pytest.raises(ArchiveError, match=r"left alone for 7200 s.*run again"):
+        fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin", **QUICK)
+    assert len(server.asked) == 1
+
+
+def test_a_server_that_drips_is_let_go_and_what_came_is_kept(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "PATIENCE", 0.2)
+    server.orders["/a.bin"] = ["drip"]
+    fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin", **QUICK)
+    assert (tmp_path / "a.bin").read_bytes() == BODY
+    assert server.asked[1][1].startswith("bytes=")
+
+
+def test_a_silent_server_is_asked_again(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "TIMEOUT", (5, 0.2))
+    server.orders["/a.bin"] = ["silent"]
+    fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin", **QUICK)
+    assert len(server.asked) == 2
+
+
+def test_another_address_stands_in(server, tmp_path):
+    with FileServer() as mirror:
+        both = [f"{mirror.url}/a.bin", f"{server.url}/a.bin"]
+        fetch.download(both, tmp_path / "a.bin", **QUICK)  # the mirror has none
+        mirror.files["/a.bin"] = BODY
+        mirror.orders["/a.bin"] = [403]
+        fetch.download(both, tmp_path / "b.bin", **QUICK)  # the mirror refuses
+        mirror.orders["/a.bin"] = [503, 503]
+        fetch.download(both, tmp_path / "c.bin", attempts=2, **QUICK)  # the mirror stays busy
+        assert len(server.asked) == 3
+        for name in "abc":
+            assert (tmp_path / f"{name}.bin").read_bytes() == BODY
+        with pytest.raises(fetch.MissingFile):
+            fetch.download([f"{mirror.url}/x", f"{server.url}/x"], tmp_path / "x")
+        mirror.orders["/x"] = [403]
+        with pytest.raises(ArchiveError, match="status 403") as caught:
+            fetch.download([f"{mirror.url}/x", f"{server.url}/x"], tmp_path / "x")
+        assert not isinstance(caught.value, fetch.MissingFile)
+
+
+def test_room_for_all_is_asked_for_first(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer.shutil, "disk_usage", lambda _: SimpleNamespace(free=3e6))
+    jobs = [(f"{server.url}/a.bin", tmp_path / f"{n}.bin") for n in range(2)]
+    with pytest.raises(ArchiveError, match=r"2 files.*4 MB.*3 MB left"):
+        fetch.download_all(jobs, tmp_path / "m.json", typical_size=2_000_000)
+    assert not server.asked
+    (tmp_path / "0.bin").write_bytes(BODY)  # what is there needs no room
+    assert len(fetch.download_all(jobs, tmp_path / "m.json", typical_size=2_000_000)) == 2
+
+
+def test_one_that_fails_stops_those_that_wait(server, tmp_path):
+    jobs = [(f"{server.url}/a.bin", tmp_path / f"{n}.bin") for n in range(50)]
+    server.orders["/a.bin"] = [403]
+    with pytest.raises(ArchiveError, match="403"):
+        fetch.download_all(jobs, tmp_path / "m.json", workers=1)
+    assert len(server.asked) < 50
+
+
+def test_no_more_connections_than_allowed(server, tmp_path):
+    jobs = [(f"{server.url}/a.bin", tmp_path / f"{n}.bin") for n in range(12)]
+    fetch.download_all(jobs, tmp_path / "m.json", workers=3)
+    assert 1 <= server.connections <= 3  # each kept open for many files
+
+
+def test_progress_is_logged(server, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "slams")
+    fetch.download_all([(f"{server.url}/a.bin", tmp_path / "a.bin")], tmp_path / "missing.json")
+    assert "missing: 1 of 1 files, 1.0 MB fetched" in caplog.text

@@ -2,14 +2,17 @@
 
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class FileServer:
     """Serves `files` (path to bytes) and obeys `orders` first.
 
-    orders: path to a list of statuses (503) or "cut" (half of what is due, then a broken
-    connection); each is obeyed once. asked: (path, Range header or None) of every request.
+    orders: path to a list of what to do with the next requests, each obeyed once: a status (503),
+    a status with headers, "cut" (half of what is due, then a broken connection), "drip" (a few
+    bytes at a time, until the client hangs up) or "silent" (headers, then nothing).
+    asked: (path, Range header or None) of every request; connections: how many were opened.
     """
 
     def __init__(self, files=None, *, ranges=True):
@@ -17,6 +20,7 @@ class FileServer:
         self.orders = {}
         self.ranges = ranges
         self.asked = []
+        self.connections = 0
 
     def __enter__(self):
         handler = type("Handler", (_Handler,), {"owner": self})
@@ -41,6 +45,10 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
+    def setup(self):
+        self.owner.connections += 1
+        super().setup()
+
     def log_message(self, *_):
         pass
 
@@ -49,9 +57,11 @@ class _Handler(BaseHTTPRequestHandler):
         asked = self.headers.get("Range")
         owner.asked.append((self.path, asked))
         order = owner.orders[self.path].pop(0) if owner.orders.get(self.path) else None
-        if isinstance(order, int) or self.path not in owner.files:
-            self.send_response(order or 404)
-            self.send_header("Content-Length", "0")
+        if isinstance(order, int | tuple) or self.path not in owner.files:
+            status, headers = order if isinstance(order, tuple) else (order or 404, {})
+            self.send_response(status)
+            for name, value in {"Content-Length": "0", **headers}.items():
+                self.send_header(name, value)
             self.end_headers()
             return
         body = owner.files[self.path]
@@ -71,6 +81,13 @@ class _Handler(BaseHTTPRequestHandler):
         due = body[start:]
         if order == "cut":
             self.wfile.write(due[: len(due) // 2])
+            self.close_connection = True
+        elif order == "drip":
+            for start in range(0, len(due), 20):
+                self.wfile.write(due[start : start + 20])
+                time.sleep(0.02)
+        elif order == "silent":
+            time.sleep(0.6)
             self.close_connection = True
         else:
             self.wfile.write(due)
