@@ -224,7 +224,7 @@ def test_global_hourly(tmp_path):
         (csv_row(tmp="123,1"), "line 3: TMP"),
         (csv_row(date="yesterday"), "line 3: DATE"),
         (csv_row(place="north,0.0,1.0"), "line 3: LATITUDE"),
-        ("one,two", "Row #3"),
+        ("one,two", "line 3: it has 2 values, the header 9"),
     ],
 )
 def test_a_damaged_csv_names_its_line(tmp_path, row, message):
