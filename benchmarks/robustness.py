@@ -25,6 +25,7 @@ import torch
 import xarray as xr
 from tqdm import tqdm
 
+from slams.archives import station_set
 from slams.assimilation import Streams, observe_case
 from slams.cases import Case, validation_cases
 from slams.errors import SlamsError
@@ -66,11 +67,11 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.priors = {s: Prior.load(folder / f"models/prior-{s}.pt") for s in SPACES}
         self.test = Store(folder / "store/test.nc")
-        tables = sorted((folder / "stations").glob("*.parquet"))
+        tables = sorted((folder / "stations").glob("year=*/reports.parquet"))
         fields = sorted((folder / "fields").glob("imagery-*.nc"))
         pieces = [xr.load_dataset(path)["brightness_temperature"] for path in fields]
         self.streams = Streams(
-            stations=pd.concat(map(pd.read_parquet, tables)),
+            stations=station_set.read(tables),
             station_fit=xr.load_dataset(folder / "operators/stations.nc"),
             imagery=xr.concat(pieces, dim="time"),
             imagery_model=ImageryModel.load(folder / "operators/imagery.pt"),

@@ -11,6 +11,7 @@ from typing import Any
 from slams.errors import ConfigError
 from slams.experiment import (
     AXES,
+    ISD_INCOMPLETE,
     Config,
     case_steps,
     fill,
@@ -51,6 +52,7 @@ def faults(config: Config) -> list[str]:
         _networks,
         _training,
         _sampler,
+        _stations,
         _files,
     ]
     return [fault for check in checks for fault in check(config)]
@@ -324,6 +326,27 @@ def _sampler(config: Config) -> Iterator[str]:
         yield (
             f"sampler.robust is {robust:g}: must be less than sampler.gross_error, {gross:g}, "
             "beyond which observations are refused"
+        )
+
+
+def _stations(config: Config) -> Iterator[str]:
+    """The source has the years that are asked of it, and mirrors have something to give."""
+    section = config["archives"]["stations"]
+    source = section["source"]
+    if section["mirrors"] and source in ("none", "planet", "local"):
+        yield (
+            f"archives.stations.mirrors has addresses: source {source} fetches nothing; choose "
+            "another source, or leave mirrors empty"
+        )
+    try:
+        late = [year for year in years(config, "stations") if year >= ISD_INCOMPLETE]
+    except ConfigError:  # told by _periods
+        return
+    if late and source.startswith(("isd", "global-hourly")):
+        yield (
+            f"archives.stations.source is {source}, and {_list(late)} is asked for: NOAA stopped "
+            "updating ISD at the end of August 2025; choose auto or ghcnh, or end the periods (or "
+            f"archives.stations.years) before {ISD_INCOMPLETE}"
         )
 
 

@@ -8,6 +8,11 @@ from typing import Any
 from slams.errors import ConfigError
 
 Config = Mapping[str, Any]
+
+# Of the stations: what can be fetched, and the first year that ISD does not have whole.
+STATION_PRODUCTS = ("isd", "isd-lite", "global-hourly", "ghcnh")
+ISD_INCOMPLETE = 2025
+STATION_LISTS = ("isd-history.csv", "ghcnh-station-list.csv")
 Period = tuple[datetime, datetime]
 Cell = tuple[str, str, str]
 
@@ -92,6 +97,18 @@ def years(config: Config, archive: str) -> list[int]:
     )
 
 
+def station_product(config: Config) -> str:
+    """The product that stations are fetched as (a key of station_fetch.PRODUCTS), or "".
+
+    One product for all years, because a station has one id in ISD and another in GHCNh. NOAA
+    stopped updating ISD in August 2025, so that 2025 is not whole there.
+    """
+    source: str = config["archives"]["stations"]["source"]
+    if source == "auto":
+        return "isd-lite" if max(years(config, "stations")) < ISD_INCOMPLETE else "ghcnh"
+    return source if source in STATION_PRODUCTS else ""
+
+
 def expand_paths(config: Config, archive: str, year: int) -> list[Path]:
     """The local files of an archive for one year, sorted; see `matches` for the patterns."""
     found = {
@@ -102,11 +119,28 @@ def expand_paths(config: Config, archive: str, year: int) -> list[Path]:
     return sorted(found)
 
 
+def station_list_beside(config: Config, year: int) -> list[Path] | None:
+    """The station list that lies in a local folder of stations; None where ISD's is to be fetched.
+
+    No list is needed, [], where the year's files are GHCNh's, which hold the positions.
+    """
+    section = config["archives"]["stations"]
+    for pattern in section["paths"]:
+        folder = Path(fill(pattern, config["samples"], year))
+        for name in STATION_LISTS:
+            for path in (folder / name, folder / "doc" / name, folder.parent / name):
+                if path.is_file():
+                    return [path]
+    files = expand_paths(config, "stations", year)
+    return [] if files and all(path.name.startswith("GHCNh_") for path in files) else None
+
+
 def matches(pattern: str, samples: str, year: int) -> Iterator[Path]:
     """Files that a pattern names: shell wildcards, {samples} and {year}.
 
     A relative pattern counts from the working directory. The folder of samples may have
-    wildcard characters in its own name: they stand for themselves.
+    wildcard characters in its own name: they stand for themselves. A folder stands for the files
+    below its folders of the year, or for all of its files where it is such a folder itself.
     """
     parts = Path(pattern).parts
     wild = next((i for i, part in enumerate(parts) if set(part) & set("*?[")), len(parts))
@@ -114,10 +148,19 @@ def matches(pattern: str, samples: str, year: int) -> Iterator[Path]:
     if wild == len(parts):
         if folder.is_file():
             yield folder
+        elif folder.is_dir():
+            yield from _of_year(folder, year)
         return
     rest = str(Path(*(fill(part, samples, year) for part in parts[wild:])))
     if folder.is_dir():
         yield from (path for path in folder.glob(rest) if path.is_file())
+
+
+def _of_year(folder: Path, year: int) -> Iterator[Path]:
+    """The files of a year in a folder that is laid out as the providers do."""
+    folders = [folder] if folder.name == str(year) else folder.glob(f"**/{year}")
+    for found in folders:
+        yield from (path for path in found.rglob("*") if path.is_file())
 
 
 def fill(text: str, samples: str, year: int | None = None) -> str:

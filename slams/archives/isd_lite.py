@@ -23,9 +23,8 @@ FIRST_VALUE = 13  # column where the values begin, six characters each
 MISSING = -9999
 BLANK, MINUS, DIGIT, STRAY = range(4)
 
-_CLASS = np.full(256, STRAY, dtype=np.uint8)
-_CLASS[ord(" ")], _CLASS[ord("-")] = BLANK, MINUS
-_CLASS[ord("0") : ord("9") + 1] = DIGIT
+_CLASSES = {ord(" "): BLANK, ord("-"): MINUS, **dict.fromkeys(b"0123456789", DIGIT)}
+_CLASS = bytes(_CLASSES.get(code, STRAY) for code in range(256))
 
 Fields: TypeAlias = tuple[NDArray[np.int32], ...]  # year, month, day, hour, tenths
 
@@ -59,7 +58,7 @@ def parse(text: bytes, path: Path) -> Reports:
 def _regular(text: bytes) -> Fields | None:
     """The fields where every line is exactly as NOAA writes it, else None."""
     rows, rest = divmod(len(text), WIDTH)
-    if rest or text.count(b"\n") != rows:
+    if rest:
         return None
     table = np.frombuffer(text, dtype=np.uint8).reshape(rows, WIDTH).T
     if not (table[-1] == ord("\n")).all():
@@ -69,11 +68,11 @@ def _regular(text: bytes) -> Fields | None:
         return None
     if not (date[[4, 7, 10]] == ord(" ")).all():
         return None
-    values = np.ascontiguousarray(table[FIRST_VALUE:-1])
-    if not _well_formed(_CLASS[values]):
+    kind = np.frombuffer(text.translate(_CLASS), dtype=np.uint8).reshape(rows, WIDTH).T
+    if not _well_formed(np.ascontiguousarray(kind[FIRST_VALUE:-1])):
         return None
     parts = (number(date[a:b]) for a, b in ((0, 4), (5, 7), (8, 10), (11, 13)))
-    return *parts, _right_aligned(values[:6])
+    return *parts, _right_aligned(np.ascontiguousarray(table[FIRST_VALUE : FIRST_VALUE + 6]))
 
 
 def _well_formed(kind: Bytes) -> bool:

@@ -22,9 +22,19 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
+from pyarrow import compute
 
-from slams.archives.reports import ERRONEOUS, SUSPECT, UNKNOWN, UNWANTED, Reports
+from slams.archives.reports import (
+    ERRONEOUS,
+    PREFERENCES,
+    REASONS,
+    SUSPECT,
+    UNKNOWN,
+    UNWANTED,
+    Reports,
+)
 
 CELSIUS = (-93.2, 61.8)
 ELEVATION = (-450.0, 8900.0)  # m; the Dead Sea's shore, and above any station
@@ -39,15 +49,23 @@ class Places:
 
     def __init__(self, stations: pd.DataFrame) -> None:
         """stations: station_id, latitude, longitude (degrees), elevation (m)."""
-        self._row = {name: row for row, name in enumerate(stations["station_id"])}
-        columns = stations[["latitude", "longitude", "elevation"]].to_numpy(np.float64)
-        # What the list lacks is found in a last row of its own.
-        self._places = np.concatenate([columns, np.full((1, 3), np.nan)])
+        self._ids = pa.array(stations["station_id"], pa.large_string())
+        self._places = [
+            stations[name].to_numpy(np.float64) for name in ("latitude", "longitude", "elevation")
+        ]
 
     def of(self, names: Sequence[str]) -> tuple[Values, Mask]:
         """Latitude, longitude, elevation (3, name), and which names the list has."""
-        rows = np.array([self._row.get(name, -1) for name in names], dtype=np.int64)
-        return self._places[rows].T, rows >= 0
+        # A file has few stations and the list many: go through the list once.
+        which = compute.index_in(self._ids, pa.array(names, pa.large_string()))
+        rows = np.flatnonzero(which.is_valid().to_numpy(zero_copy_only=False))
+        at = which.take(pa.array(rows)).to_numpy(zero_copy_only=False).astype(np.int64)
+        found = np.full((3, len(names)), np.nan)
+        for place, values in zip(found, self._places, strict=True):
+            place[at] = values[rows]
+        known = np.zeros(len(names), dtype=bool)
+        known[at] = True
+        return found, known
 
 
 def judge(table: Reports, places: Places | None) -> None:
@@ -63,8 +81,7 @@ def judge(table: Reports, places: Places | None) -> None:
         table.note(table.trust == meaning, reason)
     table.note((celsius < CELSIUS[0]) | (celsius > CELSIUS[1]), "out of range")
     _locate(table, places)
-    key = table.station.codes.astype(np.int64) * 2**40 + table.seconds
-    table.note(worse(key, table.open, table.preference), "duplicate")
+    _note_beaten(table, table.preference, "duplicate")
 
 
 def _locate(table: Reports, places: Places | None) -> None:
@@ -99,36 +116,51 @@ def possible_elevation(elevation: Values) -> Mask:
     return (elevation >= ELEVATION[0]) & (elevation <= ELEVATION[1])
 
 
-def worse(key: NDArray[np.int64], candidates: Mask, preference: NDArray[np.integer]) -> Mask:
-    """Candidates of which another with the same key has less preference, or as much and is earlier.
+def beaten(
+    key: NDArray[np.int64], candidates: Mask, preference: NDArray[np.integer]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Candidates that lose against another with the same key, and those that they lose against.
 
-    All (row,).
+    The one with the least preference wins, of equal ones the earlier. key, candidates and
+    preference: (row,). Returns two arrays of row numbers.
     """
-    result = np.zeros(len(key), dtype=bool)
+    none = np.zeros(0, dtype=np.int64)
     if (key[1:] > key[:-1]).all():  # as a file of one report an hour is
-        return result
+        return none, none
     rows = np.flatnonzero(candidates)
     rows = rows[np.argsort(key[rows], kind="stable")]
     same = key[rows][1:] == key[rows][:-1]
     if not same.any():
-        return result
+        return none, none
     rivals = rows[np.concatenate([same, [False]]) | np.concatenate([[False], same])]
     ordered = rivals[np.lexsort([rivals, preference[rivals], key[rivals]])]
-    result[ordered[1:][key[ordered][1:] == key[ordered][:-1]]] = True
-    return result
+    lost = np.concatenate([[False], key[ordered][1:] == key[ordered][:-1]])
+    winner = np.maximum.accumulate(np.where(lost, 0, np.arange(len(ordered))))
+    return ordered[lost], ordered[winner[lost]]
+
+
+def _note_beaten(table: Reports, preference: NDArray[np.integer], reason: str) -> None:
+    key = table.station.codes.astype(np.int64) * 2**40 + table.seconds
+    lost, _ = beaten(key, table.open, preference)
+    table.reason[lost] = REASONS.index(reason)
+
+
+def nearness(table: Reports) -> NDArray[np.int64]:
+    """Less is better: nearer to the hour, then what `judge` prefers."""
+    return np.abs(table.shift).astype(np.int64) * PREFERENCES + table.preference
 
 
 def assign_hours(table: Reports, hours: Sequence[int], tolerance: float) -> None:
     """Set the time of each row to the nearest of some UTC hours, and `shift` to the way there.
 
     Rows further away than `tolerance` minutes are noted as "other hour"; of several rows of a
-    station for one hour all but the nearest as "not the nearest".
+    station for one hour all but the nearest as "not the nearest" (of two as near, the one that
+    would win as a duplicate is taken).
     """
     table.shift = _shifts(tuple(sorted(hours)))[table.seconds % DAY]
     table.note(np.abs(table.shift) > 60.0 * tolerance, "other hour")
     table.seconds = table.seconds + table.shift
-    key = table.station.codes.astype(np.int64) * 2**40 + table.seconds
-    table.note(worse(key, table.open, np.abs(table.shift)), "not the nearest")
+    _note_beaten(table, nearness(table), "not the nearest")
 
 
 @lru_cache

@@ -35,6 +35,7 @@ SUSPECT, ERRONEOUS, UNKNOWN = 10, 11, 12
 # What a report type says: whom a tie goes to, or that it is no observation of the moment.
 SYNOPTIC, ROUTINE, OTHER = range(3)
 UNWANTED = 10
+PREFERENCES = 256  # more than there are of `Reports.preference`
 COLUMNS = [
     "station_id",
     "time",

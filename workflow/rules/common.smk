@@ -31,6 +31,7 @@ RAW = config["raw"]
 ENVIRONMENT = "../../environment.yml"
 ARMS = {arm["name"]: arm for arm in config["arms"]}
 CELLS = experiment.cells(config)
+PRODUCT = experiment.station_product(config)
 SPLITS = ("train", "validation", "test")
 
 
@@ -53,7 +54,7 @@ def code(script):
 
 
 def source(archive):
-    """Where an archive comes from: none, planet, local, cds or noaa."""
+    """Where an archive comes from: none, planet, local, or whom it is fetched from."""
     return config["archives"][archive]["source"]
 
 
@@ -81,7 +82,31 @@ def regridded(archive, *splits):
 
 def station_tables(*splits):
     """The station tables of the years."""
-    return [f"{RESULTS}/stations/{year}.parquet" for year in years("stations", *splits)]
+    return [
+        f"{RESULTS}/stations/year={year}/reports.parquet"
+        for year in years("stations", *splits)
+    ]
+
+
+def rejected_tables():
+    """Why rows of the stations were rejected, a table a year."""
+    return [f"{RESULTS}/rejected/stations-{year}.csv" for year in years("stations")]
+
+
+def station_folder():
+    """Where fetched station files and their lists lie; ISD's three products share one."""
+    return f"{RAW}/ghcnh" if PRODUCT == "ghcnh" else f"{RAW}/isd"
+
+
+def station_lists():
+    """The fetched lists of stations: GHCNh has one of places, one of years."""
+    names = {"history": f"{station_folder()}/isd-history.csv"}
+    if PRODUCT == "ghcnh":
+        names = {
+            "stations": f"{station_folder()}/ghcnh-station-list.csv",
+            "inventory": f"{station_folder()}/ghcnh-inventory.txt",
+        }
+    return names
 
 
 def store(split, space="pixel"):

@@ -67,7 +67,7 @@ rule fetch_land_mask:
 
 
 rule fetch_history:
-    """The list of stations."""
+    """ISD's list of stations."""
     output:
         update(f"{RAW}/isd/isd-history.csv"),
     log:
@@ -76,18 +76,35 @@ rule fetch_history:
         f"{RESULTS}/benchmarks/fetch_history.tsv"
     conda:
         ENVIRONMENT
+    params:
+        mirrors=config["archives"]["stations"]["mirrors"],
     script:
         "../scripts/fetch_history.py"
 
 
-rule fetch_stations:
-    """A year of station files; the manifest lists what there is."""
-    input:
-        history=f"{RAW}/isd/isd-history.csv",
+rule fetch_ghcnh_lists:
+    """GHCNh's list of stations, and which report in a year."""
     output:
-        manifest=update(
-            f"{RAW}/isd/{config['archives']['stations']['format']}-{{year}}.json"
-        ),
+        stations=update(f"{RAW}/ghcnh/ghcnh-station-list.csv"),
+        inventory=update(f"{RAW}/ghcnh/ghcnh-inventory.txt"),
+    log:
+        f"{RESULTS}/logs/fetch_ghcnh_lists.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fetch_ghcnh_lists.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        mirrors=config["archives"]["stations"]["mirrors"],
+    script:
+        "../scripts/fetch_ghcnh_lists.py"
+
+
+rule fetch_stations:
+    """A year of station files; the manifest lists what there is and what is missing."""
+    input:
+        **station_lists(),
+    output:
+        manifest=update(f"{station_folder()}/{PRODUCT or 'none'}-{{year}}.json"),
     log:
         f"{RESULTS}/logs/fetch_stations/{{year}}.log",
     benchmark:
@@ -95,7 +112,8 @@ rule fetch_stations:
     conda:
         ENVIRONMENT
     params:
-        format=config["archives"]["stations"]["format"],
+        product=PRODUCT,
+        mirrors=config["archives"]["stations"]["mirrors"],
     script:
         "../scripts/fetch_stations.py"
 

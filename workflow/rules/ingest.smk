@@ -54,10 +54,11 @@ rule ingest_stations:
     """A year of station files to one table, every rejected row counted by its reason."""
     input:
         raw=raw_stations,
-        history=history_list,
+        before=stations_before,
+        history=station_list,
     output:
-        table=f"{RESULTS}/stations/{{year}}.parquet",
-        rejected=f"{RESULTS}/stations/{{year}}.rejected.csv",
+        table=f"{RESULTS}/stations/year={{year}}/reports.parquet",
+        rejected=f"{RESULTS}/rejected/stations-{{year}}.csv",
     log:
         f"{RESULTS}/logs/ingest_stations/{{year}}.log",
     benchmark:

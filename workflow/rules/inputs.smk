@@ -20,24 +20,43 @@ def raw_era5(wildcards):
 
 def raw_stations(wildcards):
     """The raw station files of a year, or the folder or manifest that lists them."""
+    return stations_of(int(wildcards.year))
+
+
+def stations_of(year):
+    """The same, by the year."""
     if source("stations") == "local":
-        return [
-            str(p)
-            for p in experiment.expand_paths(config, "stations", int(wildcards.year))
-        ]
+        return [str(p) for p in experiment.expand_paths(config, "stations", year)]
     if source("stations") == "planet":
         return [f"{RAW}/planet/isd"]
-    return [
-        f"{RAW}/isd/{config['archives']['stations']['format']}-{wildcards.year}.json"
-    ]
+    return [f"{station_folder()}/{PRODUCT}-{year}.json"]
 
 
-def history_list(wildcards):
+def stations_before(wildcards):
+    """The raw station files of the year before, where its last reports may stand for midnight."""
+    year = int(wildcards.year) - 1
+    tolerance = config["archives"]["stations"]["tolerance_minutes"]
+    reaches = 60 * min(config["time"]["hours"]) < tolerance
+    # ISD-Lite's times are whole hours.
+    if not reaches or PRODUCT == "isd-lite" or year not in years("stations"):
+        return []
+    return stations_of(year)
+
+
+def station_list(wildcards):
     """The list of stations."""
     given = config["archives"]["stations"]["history"]
     if given:
         return [experiment.fill(given, config["samples"])]
-    return [] if source("stations") == "planet" else [f"{RAW}/isd/isd-history.csv"]
+    if source("stations") == "planet":
+        return []
+    if PRODUCT == "ghcnh":
+        return [station_lists()["stations"]]
+    if source("stations") == "local":
+        found = experiment.station_list_beside(config, int(wildcards.year))
+        if found is not None:
+            return [str(path) for path in found]
+    return [f"{RAW}/isd/isd-history.csv"]
 
 
 def raw_imagery(wildcards):

@@ -105,9 +105,7 @@ rule draw_stations:
     """Where stations report, and why rows were rejected."""
     input:
         tables=station_tables(),
-        rejected=[
-            path.replace(".parquet", ".rejected.csv") for path in station_tables()
-        ],
+        rejected=rejected_tables(),
         mask=land_mask(),
     output:
         figure_pair("stations", "stations", "Data"),
@@ -129,9 +127,7 @@ rule write_report:
         scores=f"{RESULTS}/scores.parquet",
         figures=[f"{RESULTS}/figures/{stem}.png" for stem in figures()],
         documents=[f"{RESULTS}/figures/{stem}.pdf" for stem in figures()],
-        rejected=[
-            path.replace(".parquet", ".rejected.csv") for path in station_tables()
-        ],
+        rejected=rejected_tables(),
         cards=[path.replace(".csv", ".json") for path in loss_curves()],
         inventories=[
             f"{RESULTS}/inventory/{archive}-{year}.json"

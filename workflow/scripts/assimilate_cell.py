@@ -1,9 +1,9 @@
 """The ensembles of all cases of a cell, with the classical analyses beside them."""
 
-import pandas as pd
 import xarray as xr
 
 from slams import device
+from slams.archives import station_set
 from slams.assimilation import Streams, assimilate_cell
 from slams.job import job
 from slams.observation.imagery import ImageryModel
@@ -15,7 +15,7 @@ with job(snakemake.log[0], snakemake.threads), device.claim(snakemake.params.dev
     given = snakemake.input
     streams = Streams()
     if hasattr(given, "station_fit"):
-        streams.stations = pd.concat(map(pd.read_parquet, given.stations), ignore_index=True)
+        streams.stations = station_set.read(given.stations)
         streams.station_fit = xr.load_dataset(given.station_fit)
     if hasattr(given, "imagery_model"):
         images = [xr.load_dataset(path)["brightness_temperature"] for path in given.imagery]

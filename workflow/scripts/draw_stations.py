@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from slams.archives import station_set
 from slams.archives.era5 import open_land_mask
 from slams.figures import save, stations
 from slams.job import job
@@ -14,7 +15,7 @@ with job(snakemake.log[0]):
         for path in map(Path, snakemake.input.mask)
     ]
     figure = stations(
-        pd.concat(map(pd.read_parquet, snakemake.input.tables), ignore_index=True),
+        station_set.read(snakemake.input.tables),
         pd.concat(map(pd.read_csv, snakemake.input.rejected), ignore_index=True),
         land_mask=open_land_mask(masks[0]) if masks else None,
     )

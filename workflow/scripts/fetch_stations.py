@@ -1,13 +1,19 @@
-"""A year of station files, and the manifest of those there are."""
+"""A year of station files, and the manifest of what there is and what is missing."""
 
 from pathlib import Path
 
-from slams.archives import inventory, isd
+from slams.archives import inventory, station_fetch, station_lists
 from slams.job import job
 
 with job(snakemake.log[0]):
     year = int(snakemake.wildcards.year)
-    stations = isd.reporting(isd.read_history(snakemake.input.history), year)
+    product = snakemake.params.product
+    if product == "ghcnh":
+        stations = station_lists.reporting_ghcnh(snakemake.input.inventory, year)
+    else:
+        history = station_lists.read_history(snakemake.input.history)
+        stations = station_lists.reporting(history, year)
     manifest = Path(snakemake.output.manifest)
-    files = isd.fetch_year(year, stations, manifest.parent, snakemake.params.format)
-    inventory.write({"files": list(map(str, files))}, manifest)
+    folder = manifest.parent if product == "ghcnh" else manifest.parent / product
+    found = station_fetch.fetch_year(year, stations, folder, product, snakemake.params.mirrors)
+    inventory.write(found, manifest)

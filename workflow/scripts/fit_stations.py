@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-import pandas as pd
 import xarray as xr
 
+from slams.archives import station_set
 from slams.grid import Grid
 from slams.job import job
 from slams.observation.stations import fit
@@ -13,8 +13,7 @@ from slams.store import Store
 
 with job(snakemake.log[0]):
     first, last = map(datetime.fromisoformat, snakemake.params.period)
-    tables = [pd.read_parquet(path) for path in snakemake.input.tables]
-    table = pd.concat(tables, ignore_index=True)
+    table = station_set.read(snakemake.input.tables)
     fitted = fit(
         table[table["time"].between(first, last)],
         Store(snakemake.input.store),

@@ -4,26 +4,31 @@ from pathlib import Path
 
 import pandas as pd
 
-from slams.archives import inventory, isd
+from slams.archives import inventory, station_ingest, station_lists
 from slams.job import job
 from slams.provenance import atomic, attributes
 
 with job(snakemake.log[0]):
     year = int(snakemake.wildcards.year)
-    history = [*snakemake.input.history, *Path(snakemake.input.raw[0]).glob("isd-history.csv")]
+    beside = [path for raw in snakemake.input.raw for path in Path(raw).glob("isd-history.csv")]
+    lists = [*snakemake.input.history, *beside][:1]
     files = inventory.files(snakemake.input.raw, year, "*")
-    table, rejected = isd.ingest(
+    before = inventory.files(snakemake.input.before, year - 1, "*")
+    before = [path for path in before if path not in files]
+    account = station_ingest.ingest(
         files,
-        isd.read_history(history[0]),
+        station_lists.read_list(lists[0]) if lists else None,
         f"{year}-01-01",
         pd.Timestamp(year + 1, 1, 1) - pd.Timedelta("1ns"),
+        snakemake.output.table,
         hours=snakemake.params.hours,
         tolerance=snakemake.params.tolerance,
+        before=before,
+        attributes=attributes(
+            snakemake.config, snakemake.config["seed"], [*files, *before, *lists]
+        ),
     )
     if snakemake.params.needed:
-        isd.require(table, rejected, year)
-    table.attrs |= attributes(snakemake.config, snakemake.config["seed"], [*files, history[0]])
-    with atomic(snakemake.output.table) as path:
-        table.to_parquet(path, index=False)
+        station_ingest.require(account, year)
     with atomic(snakemake.output.rejected) as path:
-        rejected.to_csv(path, index=False)
+        account.rejected.to_csv(path, index=False)
