@@ -1,61 +1,31 @@
-"""The three ISD formats: rules on made-up lines, accounts of the real samples, garbage."""
+"""The three ISD formats: rules on made-up lines, accounts of the real samples."""
 
 import gzip
-import json
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from servers.files import FileServer
+from station_lines import (
+    CSV_HEADER,
+    HISTORY_HEADER,
+    HISTORY_ROWS,
+    LITE,
+    csv_row,
+    full,
+    lite,
+    write,
+)
 
 from slams.archives import isd
 from slams.errors import ArchiveError
 
-HEADER = '"USAF","WBAN","STATION NAME","CTRY","STATE","ICAO","LAT","LON","ELEV(M)","BEGIN","END"'
-LITE = "010010-99999-2015"
-HISTORY_ROWS = [
-    '"010010","99999","JAN MAYEN","NO","","","+70.933","-008.667","+0009.0","19310101","20160101"',
-    '"A00001","12345","LETTERS","US","","","+40.000","+020.000","-0999.9","20000101","20160618"',
-    '"722540","13904","AUSTIN","US","TX","","+30.183","-097.680","+0151.0","20000101","20160618"',
-]
-
-
 @pytest.fixture
 def history(tmp_path):
     path = tmp_path / "isd-history.csv"
-    path.write_text("\n".join([HEADER, *HISTORY_ROWS]) + "\n")
+    path.write_text("\n".join([HISTORY_HEADER, *HISTORY_ROWS]) + "\n")
     return isd.read_history(path)
-
-
-def full(
-    time="201501010000",
-    *,
-    station="72254013904",
-    place="+30183-097680",
-    kind="FM-12",
-    elevation="+0151",
-    celsius="+0123",
-    quality="1",
-    rest="",
-):
-    """A record of the full format."""
-    line = (
-        f"{len(rest):04d}{station}{time}4{place}{kind:5}{elevation}KAUS V020"
-        f"999999999999999999999999999{celsius}{quality}+99999999999{rest}"
-    )
-    assert len(line) == 105 + len(rest)
-    return line
-
-
-def lite(year=2015, month=1, day=1, hour=0, tenths=123):
-    return f"{year:4d} {month:02d} {day:02d} {hour:02d}{tenths:6d}" + 7 * " -9999"
-
-
-def write(path, lines):
-    path.write_text("\n".join(lines) + "\n")
-    return path
 
 
 def test_the_full_format(tmp_path):
@@ -186,14 +156,8 @@ def test_lite_lines_come_back(tmp_path, history, rows):
     np.testing.assert_allclose(table.air_temperature, [273.15 + n / 10 for _, n in kept])
 
 
-def csv_file(
-    path, rows, header="STATION,DATE,SOURCE,LATITUDE,LONGITUDE,ELEVATION,REPORT_TYPE,TMP,REM"
-):
+def csv_file(path, rows, header=CSV_HEADER):
     return write(path, [header, *rows])
-
-
-def csv_row(date="2015-01-01T00:00:00", place="30.183,-97.68,151.0", kind="FM-12", tmp="+0123,1"):
-    return f'"72254013904","{date}","4",{place},"{kind}","{tmp}","a remark, with a comma"'
 
 
 def test_global_hourly(tmp_path):
@@ -281,137 +245,6 @@ def test_empty_and_truncated_files_are_named(tmp_path, history):
         isd.read(tmp_path / "none", history)
 
 
-@given(
-    start=st.sampled_from([b"", full().encode() + b"\n", lite().encode() + b"\n"])
-    | st.just(b"STATION,DATE,LATITUDE,LONGITUDE,ELEVATION,REPORT_TYPE,TMP\n"),
-    noise=st.binary(max_size=300),
-)
-@example(start=b"", noise=b"\x1f\x8b\x08")
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_garbage_is_rows_or_an_archive_error(tmp_path, history, start, noise):
-    path = tmp_path / LITE
-    path.write_bytes(start + noise)
-    try:
-        table, _ = isd.read(path, history)
-    except ArchiveError as error:
-        assert LITE in str(error)
-    else:
-        assert list(table.columns) == isd.COLUMNS
-
-
-def test_the_station_list(tmp_path, history):
-    assert history.station_id.tolist() == ["01001099999", "A0000112345", "72254013904"]
-    np.testing.assert_allclose(history.longitude, [351.333, 20, 262.32])
-    assert np.isnan(history.elevation[1]) and history.attrs["rejected"] == {}
-    rows = [
-        '"010010","99999","OLD","NO","","","+01.000","+001.000","+0009.0","19310101","19500101"',
-        *HISTORY_ROWS,
-        '"000001","99999","NOWHERE","NO","","","+00.000","+000.000","+0009.0","19310101","20160101"',
-        '"000002","99999","BLANK","NO","","","","","","19310101","20160101"',
-        '"000003","99999","BOGUS SHIP","NO","","","+01.000","+001.000","","19310101","20160101"',
-        '"999999","99999","NO NAME","NO","","","+01.000","+001.000","","19310101","20160101"',
-    ]
-    path = write(tmp_path / "h.csv", [HEADER, *rows])
-    table = isd.read_history(path)
-    assert table.attrs["rejected"] == {
-        "bogus": 1,
-        "duplicate": 1,
-        "no identifier": 1,
-        "no position": 2,
-    }
-    pd.testing.assert_frame_equal(table, history, check_like=False)
-    with pytest.raises(ArchiveError, match=r"x\.csv"):
-        isd.read_history(write(tmp_path / "x.csv", ["a,b", "1,2"]))
-
-
-def test_ingest_takes_the_report_nearest_to_the_hour(tmp_path):
-    lines = [
-        full("201412312353", celsius="+0001", kind="FM-15"),
-        full("201501010020", celsius="+0002"),
-        full("201501010536", celsius="+0003"),
-        full("201501010300", celsius="+0004"),
-        full("201501011131", celsius="+0005"),
-        full("201501011129", celsius="+0006"),
-        full("201501022353", celsius="+0007"),
-        full("201501021200", celsius="+9999"),
-    ]
-    path = write(tmp_path / "f", lines)
-    table, rejected = isd.ingest([path], None, "2015-01-01", "2015-01-02T23", hours=[12, 0, 6])
-    assert table.time.tolist() == [
-        pd.Timestamp(f"2015-01-01T{hour}") for hour in ("00", "06", "12")
-    ]
-    assert table.report_time.tolist() == [
-        pd.Timestamp("2014-12-31T23:53"),
-        pd.Timestamp("2015-01-01T05:36"),
-        pd.Timestamp("2015-01-01T11:31"),
-    ]
-    counts = dict(zip(rejected.reason, rejected.rows, strict=True))
-    assert counts == {
-        "not the nearest": 1,
-        "other hour": 2,
-        "outside the period": 1,
-        "missing temperature": 1,
-    }
-    assert set(rejected.file) == {str(path)} and set(rejected.station_id) == {"72254013904"}
-    wide, _ = isd.ingest([path], None, "2015-01-01", "2015-01-03", hours=[0], tolerance=200)
-    assert len(wide) == 2
-
-
-def test_ingest_joins_files_in_order(tmp_path, history, monkeypatch):
-    monkeypatch.setattr(isd, "BATCH", 2)
-    paths = [
-        write(tmp_path / "722540-13904-2015", [lite(hour=hour) for hour in (2, 0, 1)]),
-        write(tmp_path / LITE, [lite(hour=hour, tenths=50) for hour in range(3)]),
-        write(tmp_path / "again", [full(celsius="+0200"), full("201501010053")]),
-    ]
-    table, rejected = isd.ingest(paths, history, "2015-01-01", "2015-01-01T01")
-    assert table.time.is_monotonic_increasing
-    assert table.station_id.tolist()[:2] == ["01001099999", "72254013904"]
-    assert not table.duplicated(["station_id", "time"]).any()
-    assert len(table) + rejected.rows.sum() == 8
-    reasons = rejected.groupby("reason").rows.sum().to_dict()
-    assert reasons == {"outside the period": 2, "duplicate": 1}
-    # The full format's report has a quality code, which ISD-Lite's has not: it is the better one.
-    first = table[(table.station_id == "72254013904") & (table.time == "2015-01-01")]
-    assert first.air_temperature.item() == pytest.approx(293.15)
-    with pytest.raises(ArchiveError, match="No ISD file"):
-        isd.ingest([], history, "2015-01-01", "2015-01-02")
-
-
-def test_a_year_is_fetched_in_the_providers_layout(tmp_path):
-    files = {
-        "/2015/010010-99999-2015.gz": gzip.compress(lite().encode()),
-        "/2015/72254013904.csv": b"x",
-    }
-    stations = ["01001099999", "72254013904"]
-    with FileServer(files) as server:
-        fetched = isd.fetch_year(2015, stations, tmp_path, base_url=server.url)
-        hourly = isd.fetch_year(2015, stations, tmp_path, "global-hourly", server.url)
-        with pytest.raises(ArchiveError, match="none of the 1 files"):
-            isd.fetch_year(2014, stations[:1], tmp_path, base_url=server.url)
-    assert fetched == [tmp_path / "isd-lite" / "2015" / "010010-99999-2015.gz"]
-    assert hourly == [tmp_path / "global-hourly" / "2015" / "72254013904.csv"]
-    missing = json.loads((tmp_path / "isd-lite" / "missing-2015.json").read_text())
-    assert [entry["file"] for entry in missing] == ["722540-13904-2015.gz"]
-    with pytest.raises(ArchiveError, match="isd-lite, full, global-hourly"):
-        isd.fetch_year(2015, stations, tmp_path, "csv")
-
-
-def test_the_list_is_fetched_and_says_who_reports(tmp_path):
-    listed = "\n".join([HEADER, *HISTORY_ROWS]).encode()
-    target = tmp_path / "raw" / "isd-history.csv"
-    with FileServer({"/list.csv": listed, "/other.csv": b"a,b"}) as server:
-        for _ in range(2):
-            assert isd.fetch_history(target, f"{server.url}/list.csv") == target
-        assert len(server.asked) == 1
-        with pytest.raises(ArchiveError, match=r"isd-history\.csv"):
-            isd.fetch_history(tmp_path / "b.csv", f"{server.url}/other.csv")
-    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
-    history = isd.read_history(target)
-    assert isd.reporting(history, 1931).tolist() == ["01001099999"]
-    assert len(isd.reporting(history, 2016)) == 3 and isd.reporting(history, 2017).empty
-
-
 @pytest.mark.parametrize(
     ("name", "rows", "kept"),
     [
@@ -447,13 +280,3 @@ def test_peculiar_samples(samples):
         isd.read(samples / "isd_global_hourly" / "not_isd_lcd" / "01001099999.csv")
     listed = isd.read_history(samples / "isd_history" / "isd-history.csv")
     assert len(listed) + sum(listed.attrs["rejected"].values()) == 29442
-
-
-def test_the_model_planet(samples):
-    folder = samples / "nature"
-    history = isd.read_history(folder / "isd-history.csv")
-    paths = sorted((folder / "isd-lite" / "2003").glob("*.gz"))
-    table, rejected = isd.ingest(paths, history, "2003-01-01", "2003-03-02", hours=[0])
-    assert len(history) == 400 and table.station_id.nunique() == len(paths)
-    assert rejected.reason.unique().tolist() == ["missing temperature"]
-    assert len(table) + rejected.rows.sum() == 61 * len(paths)

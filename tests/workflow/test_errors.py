@@ -98,7 +98,7 @@ def test_other_products_and_stations_without_reports_are_named(raw: Copy, sample
     said = failures(
         raw,
         "results/tiny/inventory/era5-2001.json",
-        "results/tiny/stations/2001.parquet",
+        "results/tiny/stations/year=2001/reports.parquet",
         era5={"paths": [image]},
         stations={"paths": [f"{samples}/isd_full/1901.gz"], "history": HISTORY},
     )

@@ -97,7 +97,7 @@ def test_every_result_says_where_it_comes_from(results: Path, tiny: tuple[Copy, 
 
 
 def test_rejected_rows_are_counted(results: Path) -> None:
-    rejected = pd.read_csv(results / "stations/2001.rejected.csv")
+    rejected = pd.read_csv(results / "rejected/stations-2001.csv")
     assert (rejected["rows"] > 0).all()
     page = (results / "report.html").read_text()
     reasons = set(rejected["reason"])
