@@ -23,7 +23,7 @@ Columns: TypeAlias = dict[str, pa.Array]
 
 TEXT = pa.dictionary(pa.int32(), pa.binary())
 DECIMAL = re.compile(rb"[+-]?(\d{1,6}\.?\d{0,9}|\.\d{1,9})")
-ISO = re.compile(rb"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:\d\d)?Z?")
+ISO = re.compile(rb"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:\d\d)?(\.0+)?Z?")
 
 
 def header_of(text: bytes) -> list[str]:
@@ -171,7 +171,7 @@ def iso_seconds(column: pa.Array, path: Path) -> NDArray[np.int64]:
 
 
 def _spelled_out(texts: list[bytes], path: Path) -> NDArray[np.uint8]:
-    """Dates without seconds, or with a final Z, brought to one length; (row, 19)."""
+    """Dates without seconds, with parts of one, or with a final Z, brought to one length; (row, 19)."""
     joined = []
     for line, text in enumerate(texts, start=2):
         match = ISO.fullmatch(text.strip())
