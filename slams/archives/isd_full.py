@@ -18,6 +18,7 @@ from slams.archives.station_text import Bytes, first_bad, moments, no_digits, nu
 
 START = re.compile(rb"\d{4}[0-9A-Z]{6}\d{5}\d{12}.[+-]\d{5}[+-]\d{6}")
 FIXED = 105  # characters before the variable part
+PARTS = ((0, 27), (28, 51), (87, 93))  # length to time, position to elevation, temperature
 MISSING = 9999
 
 _TRUST = isd_codes.trust([chr(code) for code in range(256)])
@@ -34,11 +35,12 @@ def parse(text: bytes, path: Path) -> Reports:
     lengths = ends - starts
     first_bad(lengths < FIXED, path, f"the record is shorter than {FIXED} characters")
     records = np.lib.stride_tricks.sliding_window_view(characters, FIXED)[starts]
-    table = np.ascontiguousarray(records.T)
-    declared = _digits(table[0:4], path)
+    # A column at a time is what follows: turn what is needed of them, and no more.
+    start, place, value = (np.ascontiguousarray(records[:, a:b].T) for a, b in PARTS)
+    declared = _digits(start[0:4], path)
     first_bad(lengths < declared + FIXED, path, "the record is shorter than it says")
-    first_bad(_strange(table[4:15]), path, "no station stands in columns 5-15")
-    date, minute = _digits(table[15:23], path), _digits(table[23:27], path)
+    first_bad(_strange(start[4:15]), path, "no station stands in columns 5-15")
+    date, minute = _digits(start[15:23], path), _digits(start[23:27], path)
     first_bad((minute % 100) > 59, path, "no date and time stand where they should")
     seconds = moments(
         date // 10000,
@@ -47,11 +49,11 @@ def parse(text: bytes, path: Path) -> Reports:
         60 * (60 * (minute // 100) + minute % 100),
         path,
     )
-    latitude, longitude = _signed(table[28:34], path), _signed(table[34:41], path)
-    elevation, celsius = _signed(table[46:51], path), _signed(table[87:92], path)
-    types = _labels(table[41:46], strip=True)
+    latitude, longitude = _signed(place[0:6], path), _signed(place[6:13], path)
+    elevation, celsius = _signed(place[18:23], path), _signed(value[0:5], path)
+    types = _labels(place[13:18], strip=True)
     return reports(
-        station=_labels(table[4:15], strip=False),
+        station=_labels(start[4:15], strip=False),
         seconds=seconds,
         place=(
             latitude / 1000.0,
@@ -59,9 +61,9 @@ def parse(text: bytes, path: Path) -> Reports:
             np.where(elevation == MISSING, np.nan, elevation),
         ),
         celsius=np.where(celsius == MISSING, np.nan, celsius / 10.0),
-        quality=_labels(table[92:93], strip=False),
+        quality=_labels(value[5:6], strip=False),
         report_type=types,
-        trust=_TRUST[table[92]],
+        trust=_TRUST[value[5]],
         kind=isd_codes.kinds(types.names)[types.codes],
     )
 

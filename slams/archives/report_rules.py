@@ -56,16 +56,11 @@ class Places:
 
     def of(self, names: Sequence[str]) -> tuple[Values, Mask]:
         """Latitude, longitude, elevation (3, name), and which names the list has."""
-        # A file has few stations and the list many: go through the list once.
-        which = compute.index_in(self._ids, pa.array(names, pa.large_string()))
-        rows = np.flatnonzero(which.is_valid().to_numpy(zero_copy_only=False))
-        at = which.take(pa.array(rows)).to_numpy(zero_copy_only=False).astype(np.int64)
-        found = np.full((3, len(names)), np.nan)
-        for place, values in zip(found, self._places, strict=True):
-            place[at] = values[rows]
-        known = np.zeros(len(names), dtype=bool)
-        known[at] = True
-        return found, known
+        # A file has few stations, and mostly one: no table of all is worth making for it.
+        rows = np.array([compute.index(self._ids, name).as_py() for name in names], dtype=np.int64)
+        found = np.array([values[rows] for values in self._places]).reshape(3, len(names))
+        found[:, rows < 0] = np.nan
+        return found, rows >= 0
 
 
 def judge(table: Reports, places: Places | None) -> None:

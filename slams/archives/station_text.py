@@ -17,6 +17,7 @@ from slams.errors import ArchiveError
 
 Bytes = NDArray[np.uint8]
 
+TAIL = 1024  # bytes in which the end of the last line is looked for first
 FIRST_YEAR, LAST_YEAR = 1700, 2200  # of observations; beyond them a date is damage
 _FIRST_DAYS = (
     np.arange(f"{FIRST_YEAR}-01", f"{LAST_YEAR + 1}-02", dtype="datetime64[M]")
@@ -41,7 +42,7 @@ def contents(path: Path) -> bytes:
             raise ArchiveError(
                 f"{path} is truncated or damaged ({error}); delete it and fetch it again."
             ) from error
-    if not data.strip():
+    if not data or data.isspace():
         raise ArchiveError(f"{path} is empty; delete it and fetch it again.")
     return data
 
@@ -57,7 +58,10 @@ def lines_of(data: bytes, path: Path) -> bytes:
         stray = data.find(b"\r")
         if stray >= 0:
             bad_line(path, data.count(b"\n", 0, stray) + 1, "a carriage return stands within it")
-    end = data.find(b"\n", len(data.rstrip()))
+    tail = data[-TAIL:]
+    if tail.isspace():
+        tail = data
+    end = data.find(b"\n", len(data) - len(tail) + len(tail.rstrip()))
     return data + b"\n" if end < 0 else data[: end + 1]
 
 
