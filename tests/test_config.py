@@ -23,7 +23,12 @@ from slams.config import (
     years,
 )
 from slams.errors import ConfigError
-from slams.experiment import prior_settings, prior_space
+from slams.experiment import (
+    prior_settings,
+    prior_space,
+    station_list_beside,
+    station_product,
+)
 from slams.observation import persistence_fit
 
 Configuration = Callable[..., dict[str, Any]]
@@ -161,6 +166,18 @@ def test_the_papers_arms_on_nature_are_added_to_the_others(
         ({"arms": [{"name": "a", "space": "pixel"}]}, "arms[0].streams is missing"),
         ({"periods": {"test": ["2003"]}}, 'periods.test[0] is "2003": must be text, of the form'),
         ({"archives": {"era5": {"source": None}}}, "archives.era5.source is null: must be one of"),
+        (
+            {"archives": {"stations": {"source": "noaa"}}},
+            'archives.stations.source is "noaa": must be one of none, auto, isd, isd-lite,',
+        ),
+        (
+            {"archives": {"stations": {"format": "isd-lite"}}},
+            "archives.stations.format is unknown; known here: source, mirrors, paths",
+        ),
+        (
+            {"archives": {"stations": {"mirrors": ["ftp://here"]}}},
+            'archives.stations.mirrors[0] is "ftp://here": must be text, of the form',
+        ),
     ],
 )
 def test_a_wrong_key_type_or_range_is_told(
@@ -307,6 +324,19 @@ def test_a_wrong_key_type_or_range_is_told(
             "prior.pixel.modes is 300: with parameterisation: eps it must be 0",
         ),
         (
+            {"archives": {"stations": {"source": "isd-lite", "years": [2024, 2025]}}},
+            "archives.stations.source is isd-lite, and 2025 is asked for: NOAA stopped updating "
+            "ISD at the end of August 2025; choose auto or ghcnh",
+        ),
+        (
+            {"archives": {"stations": {"source": "global-hourly", "years": [2026]}}},
+            "archives.stations.source is global-hourly, and 2026 is asked for",
+        ),
+        (
+            {"archives": {"stations": {"mirrors": ["https://here"]}}},
+            "archives.stations.mirrors has addresses: source planet fetches nothing",
+        ),
+        (
             {"levels": [333, 500], "archives": {"era5": {"source": "cds"}}},
             "levels has 333: ERA5 has 1, 2, 3,",
         ),
@@ -365,6 +395,52 @@ def test_paths_expand(
     monkeypatch.chdir(odd / "2002")
     relative = configuration("demo", keys | {"samples": ".."})
     assert Path("../2001/b.gz") in expand_paths(relative, "stations", 2001)
+
+
+@pytest.mark.parametrize(
+    ("keys", "product"),
+    [
+        ({"source": "auto", "years": [2010, 2024]}, "isd-lite"),
+        ({"source": "auto", "years": [2010, 2025]}, "ghcnh"),
+        ({"source": "auto"}, "isd-lite"),
+        ({"source": "ghcnh", "years": [2010]}, "ghcnh"),
+        ({"source": "isd"}, "isd"),
+        ({"source": "planet"}, ""),
+        ({"source": "local"}, ""),
+        ({"source": "none"}, ""),
+    ],
+)
+def test_one_product_holds_all_years_of_the_stations(
+    keys: dict[str, Any], product: str, configuration: Configuration
+) -> None:
+    assert station_product(configuration("config", {"archives": {"stations": keys}})) == product
+
+
+def test_a_folder_stands_for_the_files_of_the_year(
+    tmp_path: Path, configuration: Configuration
+) -> None:
+    for name in (
+        "isd-lite/2001/b.gz",
+        "by-year/2001/psv/GHCNh_a_2001.psv",
+        "by-year/2002/psv/GHCNh_a_2002.psv",
+        "doc/ghcnh-station-list.csv",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    def local(path: str) -> dict[str, Any]:
+        section = {"source": "local", "paths": [path]}
+        return configuration("demo", {"archives": {"stations": section}})
+
+    whole = local(str(tmp_path))
+    found = [p.name for p in expand_paths(whole, "stations", 2001)]
+    assert sorted(found) == ["GHCNh_a_2001.psv", "b.gz"]
+    assert station_list_beside(whole, 2001) == [tmp_path / "doc/ghcnh-station-list.csv"]
+    lite = local(f"{tmp_path}/isd-lite/{{year}}")
+    assert [p.name for p in expand_paths(lite, "stations", 2001)] == ["b.gz"]
+    assert station_list_beside(lite, 2001) is None
+    (tmp_path / "doc/ghcnh-station-list.csv").unlink()
+    assert station_list_beside(whole, 2002) == [] and station_list_beside(whole, 2001) is None
 
 
 def test_sample_stations_are_found(configuration: Configuration, samples: Path) -> None:
