@@ -121,7 +121,7 @@ def fixed_width(text: bytes, format: str) -> Callable[[], object] | None:
 def measure(path: Path, stations: pd.DataFrame) -> dict[str, object]:
     """Rows a second of one file: from its text, the whole of `read`, and of pandas.read_fwf."""
     text = lines_of(contents(path), path)
-    reader = station_files._reader(text, path)
+    reader = station_files.reader_of(text, path)
     name = reader.__module__.rpartition(".")[2]
     format = {
         "isd_lite": "isd-lite",

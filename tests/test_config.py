@@ -172,7 +172,7 @@ def test_the_papers_arms_on_nature_are_added_to_the_others(
         ),
         (
             {"archives": {"stations": {"format": "isd-lite"}}},
-            "archives.stations.format is unknown; known here: source, mirrors, paths",
+            "archives.stations.format is unknown; did you mean archives.stations.paths?",
         ),
         (
             {"archives": {"stations": {"mirrors": ["ftp://here"]}}},

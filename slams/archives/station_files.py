@@ -31,14 +31,15 @@ def parse(path: Path, formats: tuple[Parser, ...] = ISD + GHCNH) -> Reports:
         reader: Parser = ghcnh_format.parse_parquet
     else:
         data = lines_of(data, path)
-        reader = _reader(data, path)
+        reader = reader_of(data, path)
     if reader not in formats:
         product, other = ("ISD", "isd") if reader in ISD else ("GHCNh", "ghcnh")
         raise ArchiveError(f"{path} is a file of {product}; read it with archives.{other}.read.")
     return reader(data, path)
 
 
-def _reader(text: bytes, path: Path) -> Parser:
+def reader_of(text: bytes, path: Path) -> Parser:
+    """The reader of text as `station_text.lines_of` gives it, by its first line."""
     first = text.partition(b"\n")[0]
     names = header_of(first)
     if ghcnh_format.is_header(names):
