@@ -2,9 +2,10 @@
 
     python benchmarks/image.py
 
-The image of 2000 x 5143 pixels is made up: a smooth field with noise, a fifth of the pixels and one sector missing. A
-round regrids it in both ways with one thread; the table shows the median and least CPU time, and
-the largest error against the direct area-weighted mean of the seen parts of 200 cells in float64.
+The image of 2000 x 5143 pixels is made up: a smooth field with noise, a fifth of the pixels and one
+sector missing. A round regrids it in both ways with one thread; the table shows the median and
+least CPU time, and the largest error against the direct area-weighted mean of the seen parts of 200
+cells in float64.
 """
 
 import argparse
