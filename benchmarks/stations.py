@@ -33,7 +33,17 @@ YEAR = 2015
 ID = "722540-13904"
 LITE_WIDTHS = [4, 3, 3, 3] + 8 * [6]
 # What our reader takes of a full record: station, time, position, type, elevation, temperature.
-FULL_COLUMNS = [(0, 4), (4, 15), (15, 27), (28, 34), (34, 41), (41, 46), (46, 51), (87, 92), (92, 93)]
+FULL_COLUMNS = [
+    (0, 4),
+    (4, 15),
+    (15, 27),
+    (28, 34),
+    (34, 41),
+    (41, 46),
+    (46, 51),
+    (87, 92),
+    (92, 93),
+]
 VARIANTS = 20  # different files behind the many of a made-up year
 
 

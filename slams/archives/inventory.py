@@ -2,24 +2,24 @@
 
 Ingesting opens every raw file of a year once and in full, so that a truncated file or one of
 another product is named before any long work; the inventory says what was found, with hashes.
-Regridding reads the listed files one at a time: a year is never in memory at the raw resolution.
+Regridding goes through the listed files a piece at a time: no file need fit into memory.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from slams.errors import ArchiveError
 from slams.grid import Grid, Regridder
 from slams.provenance import atomic
 
 Inspect = Callable[[Path], dict[str, Any]]
-Open = Callable[[Path], xr.DataArray]
 
 
 def files(raw: Sequence[str | Path], year: int, pattern: str) -> list[Path]:
@@ -36,8 +36,12 @@ def files(raw: Sequence[str | Path], year: int, pattern: str) -> list[Path]:
             found += [Path(name) for name in json.loads(path.read_text())["files"]]
         else:
             found.append(path)
-    # A name that begins with a dot is what a killed job left half written.
-    return sorted({path for path in found if not path.name.startswith(".")})
+    # What a killed job or download left half written.
+    return sorted({path for path in found if not _unfinished(path)})
+
+
+def _unfinished(path: Path) -> bool:
+    return path.name.startswith(".") or path.suffix in (".part", ".part-tag")
 
 
 def take(
@@ -88,48 +92,55 @@ def take(
     }
 
 
-def regrid(
-    inventory: Path,
-    open_file: Open,
-    grid: Grid,
-    *,
-    wanted: Sequence[datetime],
-) -> xr.DataArray:
-    """The fields of an inventory's year at the ``wanted`` times, on the cells of ``grid``.
+def available(inventory: Path, wanted: Sequence[datetime]) -> NDArray[np.datetime64]:
+    """The ``wanted`` times of an inventory's year that its files hold, in order.
 
-    ``open_file`` gives a file's field (time, ..., latitude, longitude). Returns the same
-    dimensions in order of time. Raises ArchiveError where no file holds a wanted time.
+    Raises ArchiveError where they hold none of them.
     """
     listed = json.loads(Path(inventory).read_text())
     year = listed["year"]
-    keep = np.array([time for time in wanted if time.year == year], dtype="datetime64[ns]")
-    pieces: list[xr.DataArray] = []
+    asked = np.array([time for time in wanted if time.year == year], dtype="datetime64[ns]")
+    held = [np.array(file["times"], dtype="datetime64[ns]") for file in listed["files"]]
+    found: NDArray[np.datetime64] = np.intersect1d(asked, np.concatenate([*held, asked[:0]]))
+    if not found.size:
+        raise ArchiveError(
+            f"inventory {inventory}: none of its files holds a time that the periods ask of "
+            f"{year}; add files of those times, or change the periods"
+        )
+    return found
+
+
+def regrid(
+    inventory: Path,
+    open_pieces: Callable[[Path], Iterable[xr.DataArray]],
+    grid: Grid,
+    times: NDArray[np.datetime64],
+) -> Iterator[xr.DataArray]:
+    """The fields of an inventory's files at some ``times``, on the cells of ``grid``.
+
+    ``open_pieces`` gives a file's fields (time, ..., latitude, longitude), a piece at a time.
+    Yields them piece by piece in the inventory's order, with the same dimensions.
+    """
     regridder: tuple[bytes, Regridder] | None = None
-    for file in listed["files"]:
-        field = open_file(Path(file["path"]))
-        field = field.isel(time=np.isin(field["time"].values, keep))
-        if field.sizes["time"] == 0:
+    for file in json.loads(Path(inventory).read_text())["files"]:
+        if not np.isin(np.array(file["times"], dtype="datetime64[ns]"), times).any():
             continue
-        axes = field["latitude"].values, field["longitude"].values
-        key = axes[0].tobytes() + axes[1].tobytes()
-        if regridder is None or regridder[0] != key:
-            regridder = (key, Regridder(*axes, grid))
-        dims = [dim for dim in field.dims if dim not in ("latitude", "longitude")]
-        pieces.append(
-            xr.DataArray(
+        for piece in open_pieces(Path(file["path"])):
+            field = piece.isel(time=np.isin(piece["time"].values, times))
+            if field.sizes["time"] == 0:
+                continue
+            axes = field["latitude"].values, field["longitude"].values
+            key = axes[0].tobytes() + axes[1].tobytes()
+            if regridder is None or regridder[0] != key:
+                regridder = (key, Regridder(*axes, grid))
+            dims = [dim for dim in field.dims if dim not in ("latitude", "longitude")]
+            yield xr.DataArray(
                 regridder[1](field.values),
                 dims=(*dims, "latitude", "longitude"),
                 coords={**{d: field[d] for d in dims}, **grid.coordinates()},
                 name=field.name,
                 attrs=field.attrs,
             )
-        )
-    if not pieces:
-        raise ArchiveError(
-            f"inventory {inventory}: none of its files holds a time that the periods ask of "
-            f"{year}; add files of those times, or change the periods"
-        )
-    return xr.concat(pieces, dim="time").sortby("time")
 
 
 def check_levels(inventory: dict[str, Any], levels: Sequence[float], members: str) -> None:

@@ -67,9 +67,7 @@ def fetch_ghcnh_lists(
     bases = (*mirrors, *GHCNH_BASES)
     return (
         _fetch_list(GHCNH_LIST, bases, Path(stations), read_ghcnh),
-        _fetch_list(
-            GHCNH_INVENTORY, bases, Path(inventory), lambda path: reporting_ghcnh(path, 0)
-        ),
+        _fetch_list(GHCNH_INVENTORY, bases, Path(inventory), lambda path: reporting_ghcnh(path, 0)),
     )
 
 

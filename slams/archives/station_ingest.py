@@ -178,9 +178,7 @@ def _ordered(slab: Slab, rank: NDArray[np.int32], rejected: Counter[Rejected]) -
     }
 
 
-def _counts(
-    rejected: Counter[Rejected], files: list[Path], names: list[str]
-) -> pd.DataFrame:
+def _counts(rejected: Counter[Rejected], files: list[Path], names: list[str]) -> pd.DataFrame:
     """The rejected rows by file, station and reason."""
     rows = [
         (str(files[file]), names[station], REASONS[reason], count)

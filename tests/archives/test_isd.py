@@ -21,6 +21,7 @@ from station_lines import (
 from slams.archives import isd
 from slams.errors import ArchiveError
 
+
 @pytest.fixture
 def history(tmp_path):
     path = tmp_path / "isd-history.csv"

@@ -157,9 +157,7 @@ def test_all_four_formats_go_together(tmp_path, history, take):
 
 @given(seed=st.integers(0, 10**6), batch=st.integers(1, 40), hours=st.sampled_from([None, [0, 6]]))
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_every_row_is_kept_or_counted_however_little_is_held(
-    tmp_path, history, seed, batch, hours
-):
+def test_every_row_is_kept_or_counted_however_little_is_held(tmp_path, history, seed, batch, hours):
     """The same table as all at once, and no more rows held than a batch and a file, or a slab."""
     rng = np.random.default_rng(seed)
     paths, rows = [], 0
@@ -233,7 +231,9 @@ def test_the_data_set_says_what_it_is_and_reads_back_as_a_whole(tmp_path, histor
     units = {field.name: (field.metadata or {}).get(b"units") for field in schema}
     assert units["air_temperature"] == b"K" and units["time"] == b"UTC"
     assert schema.metadata[b"seed"] == b"3"
-    assert all(pa.types.is_dictionary(schema.field(name).type) for name in ("quality", "station_id"))
+    assert all(
+        pa.types.is_dictionary(schema.field(name).type) for name in ("quality", "station_id")
+    )
 
 
 def test_a_year_without_reports_is_told(tmp_path, history, take):

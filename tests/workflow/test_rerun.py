@@ -21,7 +21,10 @@ FIGURES = {
         ("slams/posterior/guidance.py", CELLS),
         ("slams/figures/curves.py", FIGURES | REPORT),
         ("slams/training.py", NETWORKS | CELLS),
-        ("slams/archives/isd_lite.py", {"ingest_stations", "fit_stations", "draw_stations"} | CELLS),
+        (
+            "slams/archives/isd_lite.py",
+            {"ingest_stations", "fit_stations", "draw_stations"} | CELLS,
+        ),
         ("slams/verification/scores.py", FIGURES | SCORES),
         ("slams/report_template.html", REPORT),
         ("slams/locks.py", set()),

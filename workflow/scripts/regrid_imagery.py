@@ -2,19 +2,24 @@
 
 from datetime import datetime
 
+from slams import series
 from slams.archives import gridsat, inventory
 from slams.grid import Grid
 from slams.job import job
-from slams.provenance import atomic, attributes
+from slams.provenance import attributes
 
 with job(snakemake.log[0]):
-    field = inventory.regrid(
+    wanted = [datetime.fromisoformat(time) for time in snakemake.params.times]
+    times = inventory.available(snakemake.input.inventory, wanted)
+    images = inventory.regrid(
         snakemake.input.inventory,
-        gridsat.open,
+        lambda path: [gridsat.open(path)],
         Grid(snakemake.params.spacing),
-        wanted=[datetime.fromisoformat(time) for time in snakemake.params.times],
+        times,
     )
-    data = field.to_dataset()
-    data.attrs = attributes(snakemake.config, snakemake.config["seed"], snakemake.input)
-    with atomic(snakemake.output[0]) as path:
-        data.to_netcdf(path)
+    series.write(
+        snakemake.output[0],
+        times,
+        (image.to_dataset() for image in images),
+        attributes(snakemake.config, snakemake.config["seed"], snakemake.input),
+    )
