@@ -32,18 +32,10 @@ REPEATS = 9
 YEAR = 2015
 ID = "722540-13904"
 LITE_WIDTHS = [4, 3, 3, 3] + 8 * [6]
-# What our reader takes of a full record: station, time, position, type, elevation, temperature.
-FULL_COLUMNS = [
-    (0, 4),
-    (4, 15),
-    (15, 27),
-    (28, 34),
-    (34, 41),
-    (41, 46),
-    (46, 51),
-    (87, 92),
-    (92, 93),
-]
+# What our reader takes of a full record: length, station, time, position, type, elevation,
+# temperature and its code.
+FULL_COLUMNS = [(0, 4), (4, 15), (15, 27), (28, 34), (34, 41), (41, 46), (46, 51)]
+FULL_COLUMNS += [(87, 92), (92, 93)]
 VARIANTS = 20  # different files behind the many of a made-up year
 
 
@@ -219,9 +211,9 @@ def ingest_year(folder: Path, wanted: list[int] | None) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     rows = account.rows + int(account.rejected["rows"].sum())
     print(
-        f"{len(paths):,} files, {rows:,} rows read, {account.rows:,} kept, hours {wanted or 'all'}: "
-        f"{took:.0f} s ({rows / took / 1e6:.2f} M rows/s), at most {account.most_held:,} rows held, "
-        f"{peak:.2f} GiB of memory, {target.stat().st_size / 1e6:.0f} MB of Parquet",
+        f"{len(paths):,} files, {rows:,} rows read, {account.rows:,} kept, hours "
+        f"{wanted or 'all'}: {took:.0f} s ({rows / took / 1e6:.2f} M rows/s), at most "
+        f"{account.most_held:,} rows held, {peak:.2f} GiB of memory, {target.stat().st_size / 1e6:.0f} MB of Parquet",
         flush=True,
     )
 

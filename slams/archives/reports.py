@@ -7,6 +7,7 @@ for, so that no Python runs for each row. The readers of the four formats make `
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -113,7 +114,7 @@ class Reports:
 
     def take(self, chosen: NDArray[np.bool_]) -> "Reports":
         """Some of the rows."""
-        parts = {}
+        parts: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Labels):
@@ -156,7 +157,10 @@ def reports(
     trust: NDArray[np.int8],
     kind: NDArray[np.int8],
 ) -> Reports:
-    """Unjudged reports; place: latitude, longitude (degrees), elevation (m), None where not said."""
+    """Unjudged reports.
+
+    place: latitude, longitude (degrees) and elevation (m), or None where the format has none.
+    """
     rows, has_places = len(seconds), place is not None
     if place is None:
         place = (np.full(rows, np.nan), np.full(rows, np.nan), np.full(rows, np.nan))

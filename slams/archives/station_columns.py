@@ -171,7 +171,10 @@ def iso_seconds(column: pa.Array, path: Path) -> NDArray[np.int64]:
 
 
 def _spelled_out(texts: list[bytes], path: Path) -> NDArray[np.uint8]:
-    """Dates without seconds, with parts of one, or with a final Z, brought to one length; (row, 19)."""
+    """Dates without seconds, with parts of one, or with a final Z, as text of one length.
+
+    Returns (row, 19).
+    """
     joined = []
     for line, text in enumerate(texts, start=2):
         match = ISO.fullmatch(text.strip())

@@ -4,6 +4,7 @@ import pytest
 from working_copy import Copy
 
 REPORT = {"write_report"}
+STATIONS = {"ingest_stations", "fit_stations", "draw_stations"}
 SCORES = {"verify_cell", "merge_scores", "draw_ablation", "draw_profiles"} | REPORT
 CELLS = {"assimilate_cell", "draw_maps"} | SCORES
 NETWORKS = {
@@ -21,10 +22,7 @@ FIGURES = {
         ("slams/posterior/guidance.py", CELLS),
         ("slams/figures/curves.py", FIGURES | REPORT),
         ("slams/training.py", NETWORKS | CELLS),
-        (
-            "slams/archives/isd_lite.py",
-            {"ingest_stations", "fit_stations", "draw_stations"} | CELLS,
-        ),
+        ("slams/archives/isd_lite.py", STATIONS | CELLS),
         ("slams/verification/scores.py", FIGURES | SCORES),
         ("slams/report_template.html", REPORT),
         ("slams/locks.py", set()),
