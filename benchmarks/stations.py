@@ -4,9 +4,9 @@
     python benchmarks/stations.py FILE ...        # the same of given files, such as real ones
     python benchmarks/stations.py --year 10000    # so many stations' hourly year to Parquet
 
-Made-up files hold an hourly year of a station. Times are medians of REPEATS rounds, in each of
-which every reader takes its turn, so that they share what else the machine has to do. One process,
-one core; text is decompressed before, `read` begins with the file.
+Made-up files hold an hourly year of a station. Times are those of the processor, medians of
+REPEATS rounds, in each of which every reader takes its turn, so that they share what else the
+machine has to do. One process, one core; text is decompressed before, `read` begins with the file.
 """
 
 import argparse
@@ -98,13 +98,14 @@ def ghcnh_text(rng: np.random.Generator) -> str:
 
 
 def seconds(calls: list[Callable[[], object]]) -> list[float]:
-    """The median time of each call, made in turns."""
+    """The median processor time of each call, made in turns."""
     times: list[list[float]] = [[] for _ in calls]
     for _ in range(REPEATS):
         for call, took in zip(calls, times, strict=True):
-            began = time.perf_counter()
+            call()  # so that none pays for what the one before left in the caches
+            began = time.process_time()
             call()
-            took.append(time.perf_counter() - began)
+            took.append(time.process_time() - began)
     return [median(took) for took in times]
 
 
@@ -202,18 +203,20 @@ def ingest_year(folder: Path, wanted: list[int] | None) -> None:
     """Ingest the files of `make_year` and print what came of it."""
     paths = sorted(folder.glob("*.gz"))
     stations = listed([path.name[:6] + path.name[7:12] for path in paths])
-    began = time.perf_counter()
+    began, spent = time.perf_counter(), time.process_time()
     target = folder / "stations" / f"year={YEAR}" / "reports.parquet"
     account = station_ingest.ingest(
         paths, stations, f"{YEAR}-01-01", f"{YEAR}-12-31T23:59:59", target, hours=wanted
     )
-    took = time.perf_counter() - began
+    took, spent = time.perf_counter() - began, time.process_time() - spent
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     rows = account.rows + int(account.rejected["rows"].sum())
     print(
         f"{len(paths):,} files, {rows:,} rows read, {account.rows:,} kept, hours "
-        f"{wanted or 'all'}: {took:.0f} s ({rows / took / 1e6:.2f} M rows/s), at most "
-        f"{account.most_held:,} rows held, {peak:.2f} GiB of memory, {target.stat().st_size / 1e6:.0f} MB of Parquet",
+        f"{wanted or 'all'}: {took:.0f} s, {spent:.0f} s of a core ({rows / spent / 1e6:.2f} "
+        "M rows/s), at most "
+        f"{account.most_held:,} rows held, {peak:.2f} GiB of memory, "
+        f"{target.stat().st_size / 1e6:.0f} MB of Parquet",
         flush=True,
     )
 

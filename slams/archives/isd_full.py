@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from slams.archives import isd_codes
 from slams.archives.reports import Labels, Reports, reports
-from slams.archives.station_text import Bytes, first_bad, moments, no_digits, number
+from slams.archives.station_text import Bytes, first_bad, line_ends, moments, no_digits, number
 
 START = re.compile(rb"\d{4}[0-9A-Z]{6}\d{5}\d{12}.[+-]\d{5}[+-]\d{6}")
 FIXED = 105  # characters before the variable part
 PARTS = ((0, 27), (28, 51), (87, 93))  # length to time, position to elevation, temperature
+CLOCK = ((15, 19), (19, 21), (21, 23), (23, 25), (25, 27))  # year to minute
 MISSING = 9999
 
 _TRUST = isd_codes.trust([chr(code) for code in range(256)])
@@ -30,25 +31,20 @@ def parse(text: bytes, path: Path) -> Reports:
     Raises ArchiveError naming the file, and the line where one is wrong.
     """
     characters = np.frombuffer(text, dtype=np.uint8)
-    ends = np.flatnonzero(characters == ord("\n"))
+    ends = line_ends(characters)
     starts = np.concatenate([[0], ends[:-1] + 1])
     lengths = ends - starts
     first_bad(lengths < FIXED, path, f"the record is shorter than {FIXED} characters")
-    records = np.lib.stride_tricks.sliding_window_view(characters, FIXED)[starts]
+    records = np.lib.stride_tricks.sliding_window_view(characters, PARTS[-1][1])[starts]
     # A column at a time is what follows: turn what is needed of them, and no more.
     start, place, value = (np.ascontiguousarray(records[:, a:b].T) for a, b in PARTS)
     declared = _digits(start[0:4], path)
     first_bad(lengths < declared + FIXED, path, "the record is shorter than it says")
     first_bad(_strange(start[4:15]), path, "no station stands in columns 5-15")
-    date, minute = _digits(start[15:23], path), _digits(start[23:27], path)
-    first_bad((minute % 100) > 59, path, "no date and time stand where they should")
-    seconds = moments(
-        date // 10000,
-        date // 100 % 100,
-        date % 100,
-        60 * (60 * (minute // 100) + minute % 100),
-        path,
-    )
+    first_bad(no_digits(start[15:27]), path, "a number is not one")
+    year, month, day, hour, minute = (number(start[a:b]) for a, b in CLOCK)
+    first_bad(minute > 59, path, "no date and time stand where they should")
+    seconds = moments(year, month, day, 60 * (60 * hour + minute), path)
     latitude, longitude = _signed(place[0:6], path), _signed(place[6:13], path)
     elevation, celsius = _signed(place[18:23], path), _signed(value[0:5], path)
     types = _labels(place[13:18], strip=True)

@@ -76,6 +76,25 @@ def first_bad(wrong: NDArray[np.bool_], path: Path, what: str, header: int = 0) 
         bad_line(path, int(np.argmax(wrong)) + 1 + header, what)
 
 
+def line_ends(characters: Bytes) -> NDArray[np.int64]:
+    """Where the newlines are.
+
+    Of long lines they are looked for 64 characters at a time, a bit each, which takes two thirds
+    of the time of `flatnonzero`.
+    """
+    newlines = characters == ord("\n")
+    bits = np.packbits(newlines, bitorder="little")
+    whole = len(bits) // 8 * 8
+    words = bits[:whole].view("<u8")
+    at = np.flatnonzero(words)
+    found = words[at]
+    if (found & (found - np.uint64(1))).any():  # two in one word
+        return np.flatnonzero(newlines)
+    # A power of two is exact as a floating-point number: its exponent is the place of the bit.
+    place = np.frexp(found.astype(np.float64))[1] - 1
+    return np.concatenate([64 * at + place, 8 * whole + np.flatnonzero(newlines[8 * whole :])])
+
+
 def no_digits(table: Bytes) -> NDArray[np.bool_]:
     """Which rows hold another character than a digit; table (characters, rows)."""
     # Unsigned: what stands before the digit zero in ASCII becomes large.
