@@ -136,21 +136,43 @@ def _inspect(path: Path, channel: str, wanted: Times) -> dict[str, Any]:
 
 
 def listed(
-    taken: Mapping[str, Any], channel: str, wanted: Iterable[datetime]
-) -> Iterator[xr.DataArray]:
-    """All images of a channel in an inventory (see `take`) at the ``wanted`` times, file by file.
+    taken: Mapping[str, Any], channels: Sequence[str], wanted: Iterable[datetime]
+) -> Iterator[tuple[str, Iterator[xr.DataArray]]]:
+    """The images of every channel in an inventory (see `take`) at the ``wanted`` times.
 
-    Yields as `images`; nothing where the channel has no image. Raises ArchiveError where the
-    inventory does not have the channel.
+    Yields channel and images, file by file as `images` gives them, so that none but one file's
+    are in memory. Raises ArchiveError where the inventory does not have a channel.
     """
-    if channel not in taken["channels"]:
-        raise ArchiveError(
-            f"the inventory of imagery of {taken['year']} has no channel {channel}: ingest it again"
-        )
     times = _times(wanted, taken["year"])
-    for file in taken["channels"][channel]["files"]:
+    for channel in channels:
+        if channel not in taken["channels"]:
+            raise ArchiveError(
+                f"the inventory of imagery of {taken['year']} has no channel {channel}: ingest it "
+                "again"
+            )
+        yield channel, _of_files(taken["channels"][channel]["files"], channel, times)
+
+
+def _of_files(
+    files: Iterable[Mapping[str, Any]], channel: str, times: Times
+) -> Iterator[xr.DataArray]:
+    for file in files:
         if file["times"]:
             yield from images(Path(file["path"]), channel, times)
+
+
+def merged(fields: Mapping[str, xr.DataArray | None], inventory: str) -> xr.Dataset:
+    """Regridded channels as one data set; where one has no image at a time, it is NaN there.
+
+    Raises ArchiveError, which names the ``inventory``, where a channel has no image at all.
+    """
+    for channel, field in fields.items():
+        if field is None:
+            raise ArchiveError(
+                f"inventory {inventory}: none of its files holds {channel} at a time that the "
+                "periods ask of its year; add files of those times, or change the periods"
+            )
+    return xr.merge([field for field in fields.values() if field is not None], join="outer")
 
 
 def _times(wanted: Iterable[datetime], year: int) -> Times:

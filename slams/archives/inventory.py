@@ -6,7 +6,7 @@ Regridding reads the listed files one at a time: a year is never in memory at th
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -103,11 +103,24 @@ def regrid(
     listed = json.loads(Path(inventory).read_text())
     year = listed["year"]
     keep = np.array([time for time in wanted if time.year == year], dtype="datetime64[ns]")
+    fields = (open_file(Path(file["path"])) for file in listed["files"])
+    found = onto((field.isel(time=np.isin(field["time"].values, keep)) for field in fields), grid)
+    if found is None:
+        raise ArchiveError(
+            f"inventory {inventory}: none of its files holds a time that the periods ask of "
+            f"{year}; add files of those times, or change the periods"
+        )
+    return found
+
+
+def onto(fields: Iterable[xr.DataArray], grid: Grid) -> xr.DataArray | None:
+    """Fields (time, ..., latitude, longitude), one after another, on the cells of ``grid``.
+
+    Returns the same dimensions in order of time; None where no field has a time.
+    """
     pieces: list[xr.DataArray] = []
     regridder: tuple[bytes, Regridder] | None = None
-    for file in listed["files"]:
-        field = open_file(Path(file["path"]))
-        field = field.isel(time=np.isin(field["time"].values, keep))
+    for field in fields:
         if field.sizes["time"] == 0:
             continue
         axes = field["latitude"].values, field["longitude"].values
@@ -124,12 +137,7 @@ def regrid(
                 attrs=field.attrs,
             )
         )
-    if not pieces:
-        raise ArchiveError(
-            f"inventory {inventory}: none of its files holds a time that the periods ask of "
-            f"{year}; add files of those times, or change the periods"
-        )
-    return xr.concat(pieces, dim="time").sortby("time")
+    return xr.concat(pieces, dim="time").sortby("time") if pieces else None
 
 
 def check_levels(inventory: dict[str, Any], levels: Sequence[float], members: str) -> None:

@@ -9,17 +9,17 @@
   another hour from country to country.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
 from slams.archives import fetch as transfer
 from slams.archives import gridded
+from slams.archives.psl_files import OLR_FILE
 from slams.channels import CHANNELS, OLR, PRECIPITATION
 from slams.errors import ArchiveError
 
@@ -28,9 +28,6 @@ BASE_URLS = (
     "https://downloads.psl.noaa.gov/Datasets",
     "https://psl.noaa.gov/thredds/fileServer/Datasets",
 )
-OLR_FILE = "olr.2xdaily.1979-2022.nc"
-OLR_YEARS = (1979, 2022)
-FIRST_PRECIPITATION_YEAR = 1979
 FOLDERS = {OLR.name: "interp_OLR", PRECIPITATION.name: "cpc_global_precip"}
 STORED = {
     # Packed (int16, missing 32766) until 2020, floating since: a file says which.
@@ -118,30 +115,6 @@ def pair(channel: str, labels: Times, wanted: Times) -> tuple[NDArray[np.intp], 
     return place[found], found
 
 
-def names(channel: str, times: Iterable[Any]) -> list[str]:
-    """The provider's names of the files that `pair` needs for some times (UTC).
-
-    Raises ArchiveError where the product has no such year.
-    """
-    if channel == OLR.name:
-        years = {pd.Timestamp(time).year for time in times}
-        beyond = sorted(year for year in years if not OLR_YEARS[0] <= year <= OLR_YEARS[1])
-        if beyond:
-            raise ArchiveError(
-                f"{OLR_FILE} has no {beyond[0]}; leave olr out of archives.imagery.channels, or "
-                "change the periods."
-            )
-        return [OLR_FILE] if years else []
-    days = {pd.Timestamp(time).floor("D") - pd.Timedelta("1D") for time in times}
-    years = {day.year for day in days}
-    if years and min(years) < FIRST_PRECIPITATION_YEAR:
-        raise ArchiveError(
-            f"CPC's precipitation begins with {FIRST_PRECIPITATION_YEAR}, and a time takes the day "
-            f"before: there is none of {min(years)}; change the periods."
-        )
-    return [f"precip.{year}.nc" for year in sorted(years)]
-
-
 def fetch(
     file: str,
     folder: Path,
@@ -151,7 +124,7 @@ def fetch(
     attempts: int = 5,
     first_wait: float = 1.0,
 ) -> Path:
-    """Fetch the file called ``file`` (see `names`) into ``folder``; return its path.
+    """Fetch the file called ``file`` (see `psl_files`) into ``folder``; return its path.
 
     A file that is there is not asked for again, even where it is of a year that goes on. Raises
     ArchiveError as fetch.download does.

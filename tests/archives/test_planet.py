@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slams.archives import era5, gridsat, isd, planet, planet_stations
+from slams.archives import era5, gridsat, isd, planet, planet_imagery, planet_stations
 from slams.archives.planet import Planet
 from slams.errors import SlamsError
 
@@ -121,14 +121,14 @@ def test_gridsat_reader_gives_the_truth_and_the_gaps(raw: Path, truth: Planet) -
         missing.append(float(np.isnan(image.values).mean()))
     error = np.concatenate(errors)
     assert abs(error.mean()) < 0.02
-    assert error.std() == pytest.approx(planet.IMAGERY_NOISE_SD, rel=0.05)
+    assert error.std() == pytest.approx(planet_imagery.NOISE_SD, rel=0.05)
     assert 0 < np.median(missing) < 0.02
     assert 0.03 < np.mean(np.array(missing) > 0.05) < 0.35  # a sector is lost
 
 
 def test_some_imagery_files_do_not_exist(tmp_path: Path) -> None:
     times = pd.date_range("2000-01-01", "2000-12-31")
-    planet._write_imagery(tmp_path, Planet("2000-01-01", "2000-12-31"), times, 30.0)
+    planet_imagery.write(tmp_path, Planet("2000-01-01", "2000-12-31"), times, 30.0)
     assert 358 <= len(list(tmp_path.rglob("*.nc"))) < 366
 
 
