@@ -71,8 +71,8 @@ def test_a_file_that_xarray_decoded_and_wrote_again_is_the_same(tmp_path, raw):
     """Whether its packing was kept, dropped, or left behind as attributes of floating values."""
     raw[0, 3, 5] = FILL
     expected = gridsat.open(real(tmp_path / "g.nc", irwin_cdr=raw))
-    with xr.open_dataset(tmp_path / "g.nc") as decoded:
-        decoded = decoded[["irwin_cdr"]].load()
+    with xr.open_dataset(tmp_path / "g.nc") as whole:
+        decoded = whole[["irwin_cdr"]].load()
         decoded.to_netcdf(tmp_path / "kept.nc")
         plainly = decoded.drop_encoding()
         plainly.to_netcdf(tmp_path / "dropped.nc")

@@ -18,7 +18,6 @@ from slams.observation.imagery import (
     likelihood_loss,
     observe,
 )
-from slams.observation.imagery_errors import correlation_inflation
 from slams.statistics import Normalisation, year_fraction
 
 CELLS = GRID.shape
@@ -267,20 +266,3 @@ def test_a_model_comes_back_from_its_file(tmp_path):
         fitted.normalise(brightness, TIMES), loaded.normalise(brightness, TIMES)
     )
     assert not any(p.requires_grad for p in loaded.network.parameters())
-
-
-def test_correlated_errors_count_for_less():
-    random = np.random.default_rng(0)
-    white = random.standard_normal((60, 40, 80))
-    times = np.datetime64("2001-01-01", "ns") + np.arange(60) * np.timedelta64(1, "D")
-    assert correlation_inflation(white, times) == pytest.approx(1, abs=0.05)
-    # The mean of two neighbours in longitude correlates by a half with the next such mean.
-    pairs = (white + np.roll(white, 1, axis=-1)) / np.sqrt(2)
-    assert correlation_inflation(pairs, times) == pytest.approx(2, abs=0.1)
-    days = (white[1:] + white[:-1]) / np.sqrt(2)
-    assert correlation_inflation(days, times[1:]) == pytest.approx(2, abs=0.1)
-    # Days that do not follow one another say nothing of the correlation in time.
-    assert correlation_inflation(days[::2], times[1::2]) == pytest.approx(1, abs=0.05)
-    missing = np.where(random.random(pairs.shape) < 0.3, np.nan, pairs)
-    assert correlation_inflation(missing, times) == pytest.approx(2, abs=0.1)
-    assert correlation_inflation(2 * white, times) == pytest.approx(4, abs=0.2)
