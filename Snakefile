@@ -36,9 +36,9 @@ rule all:
 
 
 rule ingest:
-    """Everything up to the fields and stations on common cells, and nothing else."""
+    """Raw files to fields and stations on common cells and the store, and nothing else."""
     input:
-        regridded("era5"),
+        [store(split) for split in SPLITS],
         regridded("imagery"),
         station_tables(),
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from slams.errors import SlamsError
 from slams.grid import Grid, Regridder, bilinear, global_mean, regrid
+from slams.regridder import latitude_bounds, longitude_bounds
 
 
 def field_on(latitude, longitude, values):
@@ -302,3 +303,66 @@ def test_the_global_mean_leaves_missing_cells_out():
     weights = grid.area_weights[6:]
     assert float(global_mean(field)) == pytest.approx((np.arange(6, 12) * weights).mean())
     assert np.isnan(global_mean(field.where(False)))
+
+
+@st.composite
+def regular_axes(draw):
+    """Latitudes and longitudes of a regular global grid: with or without poles, any order."""
+    rows, columns = draw(st.integers(3, 30)), draw(st.integers(4, 50))
+    latitude = np.linspace(90, -90, rows)
+    if draw(st.booleans()):
+        latitude = 90 - (np.arange(rows) + 0.5) * 180 / rows
+    west = draw(st.sampled_from([0.0, -180.0, 3.7, -0.5]))
+    longitude = west + np.arange(columns) * 360 / columns
+    return latitude[:: draw(st.sampled_from([1, -1]))], longitude
+
+
+@given(
+    axes=regular_axes(),
+    spacing=st.sampled_from([60.0, 22.5, 9.0, 7.5, 5.0, 2.0]),
+    share=st.sampled_from([0.0, 0.1, 0.7]),
+    seed=st.integers(0, 99),
+)
+@settings(deadline=None, max_examples=60)
+def test_area_means_are_conserved_whatever_is_missing(axes, spacing, share, seed):
+    random = np.random.default_rng(seed)
+    values = 250 + 30 * random.standard_normal([axis.size for axis in axes])
+    values[random.random(values.shape) < share] = np.nan
+    grid = Grid(spacing)
+    method = Regridder(*axes, grid, minimum_coverage=0.0)
+    result, seen = method(values), method(np.isfinite(values).astype(float))
+    covered = seen * grid.area_weights[:, None]  # of each cell, the part that was seen
+    (south, north), (west, east) = latitude_bounds(axes[0]), longitude_bounds(axes[1])
+    height = np.sin(np.radians(north)) - np.sin(np.radians(south))
+    area = np.outer(height, east - west) * np.isfinite(values)
+    if not area.any():
+        assert np.isnan(result).all()
+        return
+    before = np.nansum(values * area) / area.sum()
+    after = np.nansum(result * covered) / covered.sum()
+    assert after == pytest.approx(before, abs=1e-6)
+    assert covered.sum() / covered.size == pytest.approx(area.sum() / (4 * 180), abs=1e-9)
+
+
+def test_a_full_image_is_the_direct_area_mean():
+    latitude, longitude = -70 + 0.07 * np.arange(2000), -180 + 0.07 * np.arange(5143)
+    random = np.random.default_rng(0)
+    values = (250 + 30 * random.standard_normal((2000, 5143))).astype("f4")
+    values[random.random(values.shape) < 0.2] = np.nan
+    values[:, 2000:2300] = np.nan  # a sector that no satellite saw
+    grid = Grid(1.5)
+    result = Regridder(latitude, longitude, grid, minimum_coverage=0.0)(values)
+    south, north = latitude_bounds(latitude)
+    west, east = longitude_bounds(longitude)
+    # A few cells: inside, at the edge of the image, across the date line, beside the gap.
+    for row, column in ((60, 10), (13, 100), (106, 119), (60, 120), (50, 213), (70, 214)):
+        high, low = grid.latitude_edges[row : row + 2]
+        left, right = grid.longitude_edges[column : column + 2]
+        i = np.flatnonzero((north > low) & (south < high))
+        turns = np.array([-360.0, 0.0, 360.0])[:, None]
+        j = np.flatnonzero(((east + turns > left) & (west + turns < right)).any(axis=0))
+        zones = list(zip(south[i], north[i], strict=True))
+        sectors = list(zip(west[j], east[j], strict=True))
+        part = values[np.ix_(i, j)].astype(float)
+        expected = direct_overlap_mean(zones, sectors, part, (low, high, left, right))
+        np.testing.assert_allclose(result[row, column], expected, rtol=0, atol=1e-4)

@@ -9,10 +9,11 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slams import series
 from slams.errors import SlamsError
 from slams.grid import Grid
 from slams.statistics import fit
-from slams.store import Store, StoreWriter, build, read_fields, read_images, select_period
+from slams.store import Store, StoreWriter, build, read_fields, read_images
 
 GRID = Grid(45.0)  # 4 x 8 cells
 LEVELS = np.array([500.0, 850.0])
@@ -76,14 +77,16 @@ def test_the_store_holds_the_normalised_fields_of_the_period(tmp_path, statistic
     assert sorted(path.name for path in (tmp_path / "store").iterdir()) == ["train.nc", "train.npy"]
 
 
-def test_a_period_holds_both_its_ends():
+def test_a_period_holds_both_its_ends(tmp_path):
     times = np.datetime64("2001-01-01T00", "ns") + np.arange(8) * np.timedelta64(12, "h")
-    field = fields(times)
-    chosen = select_period(field, (datetime(2001, 1, 2), datetime(2001, 1, 3, 12)))
-    assert np.array_equal(chosen["time"], times[2:6])
-    assert select_period(field, (datetime(2002, 1, 1), datetime(2002, 1, 2))).sizes["time"] == 0
-    just = select_period(field, (datetime(2001, 1, 2, 0, 0, 1), datetime(2001, 1, 2, 11, 59)))
-    assert just.sizes["time"] == 0
+    path = write(tmp_path / "a.nc", fields(times))
+
+    def chosen(*period):
+        return [time for piece in read_fields([path], period) for time in piece["time"].values]
+
+    assert chosen(datetime(2001, 1, 2), datetime(2001, 1, 3, 12)) == list(times[2:6])
+    assert chosen(datetime(2002, 1, 1), datetime(2002, 1, 2)) == []
+    assert chosen(datetime(2001, 1, 2, 0, 0, 1), datetime(2001, 1, 2, 11, 59)) == []
 
 
 def test_an_ensembles_members_follow_one_another(tmp_path, statistics):
@@ -172,6 +175,47 @@ def test_a_store_that_is_not_all_there_is_refused(tmp_path):
     np.save(tmp_path / "train.npy", np.zeros((5, 1, 1, 2), np.float32))
     with pytest.raises(SlamsError, match=r"train\.npy: 5 fields, 6 described"):
         Store(target)
+    (tmp_path / "train.npy.partial").rename(tmp_path / "train.npy")
+    whole = (tmp_path / "train.npy").read_bytes()
+    (tmp_path / "train.npy").write_bytes(whole[:-1])
+    with pytest.raises(SlamsError, match=r"train\.nc: cannot be read.*build it again"):
+        Store(target)
+    (tmp_path / "train.npy").write_bytes(whole)
+    Store(target).verify()
+    described = xr.load_dataset(target)
+    described.assign_attrs(layout="0").to_netcdf(target)
+    with pytest.raises(SlamsError, match=r"train\.nc: is of layout 0, not 1; delete both"):
+        Store(target)
+
+
+def test_another_array_of_the_same_size_is_found(tmp_path):
+    make(tmp_path / "s.nc", days(6))
+    content = bytearray((tmp_path / "s.npy").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "s.npy").write_bytes(content)
+    with pytest.raises(SlamsError, match=r"s\.npy: its SHA-256 is .* build it again"):
+        Store(tmp_path / "s.nc").verify()
+
+
+def test_a_store_is_built_a_piece_at_a_time_and_read_once(tmp_path, statistics, monkeypatch):
+    field = fields(days(10))
+    paths = [write(tmp_path / "a.nc", field[:7]), write(tmp_path / "b.nc", field[7:])]
+    build(paths, statistics, ALWAYS, tmp_path / "whole.nc", {})
+    held = []
+    add = StoreWriter.add
+    monkeypatch.setattr(series, "PIECE", 2 * field[0].nbytes)
+    monkeypatch.setattr(StoreWriter, "add", lambda self, x: (held.append(len(x)), add(self, x)))
+    build(paths, statistics, ALWAYS, tmp_path / "pieces.nc", {})
+    assert held == [2, 2, 2, 1, 2, 1]
+    one, two = Store(tmp_path / "whole.nc"), Store(tmp_path / "pieces.nc")
+    assert one.description.attrs["sha256"] == two.description.attrs["sha256"]
+    assert np.array_equal(one.fields, two.fields) and np.array_equal(one.times, two.times)
+
+
+def test_years_on_other_cells_are_not_mixed(tmp_path):
+    writer = StoreWriter(tmp_path / "s.nc", (1, 1, 2), 3)
+    with pytest.raises(SlamsError, match="same levels and cells"):
+        writer.add(np.zeros((1, 1, 1, 3)))
 
 
 @pytest.mark.parametrize("moment", ["before the array", "before the description"])

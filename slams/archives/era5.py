@@ -6,7 +6,7 @@ Hersbach et al. 2020, Quart. J. Roy. Meteor. Soc. 146, 1999.
 """
 
 from calendar import monthrange
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,11 @@ def open(
     _check_times(files, parts)
     joined = parts[0] if len(parts) == 1 else xr.concat(parts, dim="time", join="exact")
     return joined.sortby("time")
+
+
+def pieces(path: Path | str, levels: Sequence[float] | None = None) -> Iterator[xr.DataArray]:
+    """The fields of a file as `open` gives them."""
+    yield open(path, levels)
 
 
 def open_land_mask(path: Path | str) -> xr.DataArray:

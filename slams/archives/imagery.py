@@ -18,6 +18,7 @@ from slams.archives import gridded, gridsat, inventory, psl
 from slams.archives.netcdf import opened
 from slams.channels import CHANNELS, GRIDSAT
 from slams.errors import ArchiveError
+from slams.grid import Grid
 
 STORED = gridsat.STORED | psl.STORED
 BLOCK = 32  # times of a file read at once
@@ -135,44 +136,65 @@ def _inspect(path: Path, channel: str, wanted: Times) -> dict[str, Any]:
     return gridded.facts(path, images(path, channel, wanted))
 
 
-def listed(
+def available(
     taken: Mapping[str, Any], channels: Sequence[str], wanted: Iterable[datetime]
-) -> Iterator[tuple[str, Iterator[xr.DataArray]]]:
-    """The images of every channel in an inventory (see `take`) at the ``wanted`` times.
+) -> Times:
+    """The ``wanted`` times at which any of the channels of an inventory (see `take`) has an image.
 
-    Yields channel and images, file by file as `images` gives them, so that none but one file's
-    are in memory. Raises ArchiveError where the inventory does not have a channel.
+    In order. Raises ArchiveError where a channel has none, or is not in the inventory.
     """
-    times = _times(wanted, taken["year"])
+    asked, year = _times(wanted, taken["year"]), taken["year"]
+    found = asked[:0]
     for channel in channels:
         if channel not in taken["channels"]:
             raise ArchiveError(
-                f"the inventory of imagery of {taken['year']} has no channel {channel}: ingest it "
-                "again"
+                f"the inventory of imagery of {year} has no channel {channel}: ingest it again"
             )
-        yield channel, _of_files(taken["channels"][channel]["files"], channel, times)
-
-
-def _of_files(
-    files: Iterable[Mapping[str, Any]], channel: str, times: Times
-) -> Iterator[xr.DataArray]:
-    for file in files:
-        if file["times"]:
-            yield from images(Path(file["path"]), channel, times)
-
-
-def merged(fields: Mapping[str, xr.DataArray | None], inventory: str) -> xr.Dataset:
-    """Regridded channels as one data set; where one has no image at a time, it is NaN there.
-
-    Raises ArchiveError, which names the ``inventory``, where a channel has no image at all.
-    """
-    for channel, field in fields.items():
-        if field is None:
+        held = np.intersect1d(asked, _held_times(taken["channels"][channel]["files"]))
+        if not held.size:
             raise ArchiveError(
-                f"inventory {inventory}: none of its files holds {channel} at a time that the "
-                "periods ask of its year; add files of those times, or change the periods"
+                f"inventory imagery-{year}.json: none of its files holds a time that the periods "
+                f"ask of {year} in the channel {channel}; add files of those times, or change the "
+                "periods"
             )
-    return xr.merge([field for field in fields.values() if field is not None], join="outer")
+        found = np.union1d(found, held)
+    return found
+
+
+def regrid(
+    taken: Mapping[str, Any], channels: Sequence[str], grid: Grid, times: Times
+) -> Iterator[xr.Dataset]:
+    """All channels of an inventory (see `take`) at some ``times`` on the cells of ``grid``.
+
+    Yields data sets (time, latitude, longitude) with a variable a channel, some times each, in
+    order; a channel without an image at a time is NaN there.
+    """
+    cells = {channel: inventory.Cells(grid) for channel in channels}
+    for first in range(0, len(times), BLOCK):
+        block = times[first : first + BLOCK]
+        fields = {
+            CHANNELS[channel].field: _block(
+                taken["channels"][channel]["files"], channel, cells[channel], block
+            )
+            for channel in channels
+        }
+        yield xr.Dataset(fields, {"time": block, **grid.coordinates()})
+
+
+def _block(
+    files: Iterable[Mapping[str, Any]], channel: str, cells: inventory.Cells, times: Times
+) -> xr.Variable:
+    """A channel's images at some times, on the cells."""
+    values = np.full((len(times), *cells.grid.shape), np.nan, np.float32)
+    for file in files:
+        if np.isin(_held_times([file]), times).any():
+            for piece in images(Path(file["path"]), channel, times):
+                values[np.searchsorted(times, piece["time"].values)] = cells(piece).values
+    return xr.Variable(("time", "latitude", "longitude"), values, CHANNELS[channel].attributes)
+
+
+def _held_times(files: Iterable[Mapping[str, Any]]) -> Times:
+    return np.array([time for file in files for time in file["times"]], dtype="datetime64[ns]")
 
 
 def _times(wanted: Iterable[datetime], year: int) -> Times:

@@ -2,24 +2,24 @@
 
 Ingesting opens every raw file of a year once and in full, so that a truncated file or one of
 another product is named before any long work; the inventory says what was found, with hashes.
-Regridding reads the listed files one at a time: a year is never in memory at the raw resolution.
+Regridding goes through the listed files a piece at a time: no file need fit into memory.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from slams.errors import ArchiveError
 from slams.grid import Grid, Regridder
 from slams.provenance import atomic
 
 Inspect = Callable[[Path], dict[str, Any]]
-Open = Callable[[Path], xr.DataArray]
 
 
 def files(raw: Sequence[str | Path], year: int, pattern: str) -> list[Path]:
@@ -36,8 +36,12 @@ def files(raw: Sequence[str | Path], year: int, pattern: str) -> list[Path]:
             found += [Path(name) for name in json.loads(path.read_text())["files"]]
         else:
             found.append(path)
-    # A name that begins with a dot is what a killed job left half written.
-    return sorted({path for path in found if not path.name.startswith(".")})
+    # What a killed job or download left half written.
+    return sorted({path for path in found if not _unfinished(path)})
+
+
+def _unfinished(path: Path) -> bool:
+    return path.name.startswith(".") or path.suffix in (".part", ".part-tag")
 
 
 def take(
@@ -88,24 +92,17 @@ def take(
     }
 
 
-def regrid(
-    inventory: Path,
-    open_file: Open,
-    grid: Grid,
-    *,
-    wanted: Sequence[datetime],
-) -> xr.DataArray:
-    """The fields of an inventory's year at the ``wanted`` times, on the cells of ``grid``.
+def available(inventory: Path, wanted: Sequence[datetime]) -> NDArray[np.datetime64]:
+    """The ``wanted`` times of an inventory's year that its files hold, in order.
 
-    ``open_file`` gives a file's field (time, ..., latitude, longitude). Returns the same
-    dimensions in order of time. Raises ArchiveError where no file holds a wanted time.
+    Raises ArchiveError where they hold none of them.
     """
     listed = json.loads(Path(inventory).read_text())
     year = listed["year"]
-    keep = np.array([time for time in wanted if time.year == year], dtype="datetime64[ns]")
-    fields = (open_file(Path(file["path"])) for file in listed["files"])
-    found = onto((field.isel(time=np.isin(field["time"].values, keep)) for field in fields), grid)
-    if found is None:
+    asked = np.array([time for time in wanted if time.year == year], dtype="datetime64[ns]")
+    held = [np.array(file["times"], dtype="datetime64[ns]") for file in listed["files"]]
+    found: NDArray[np.datetime64] = np.intersect1d(asked, np.concatenate([*held, asked[:0]]))
+    if not found.size:
         raise ArchiveError(
             f"inventory {inventory}: none of its files holds a time that the periods ask of "
             f"{year}; add files of those times, or change the periods"
@@ -113,31 +110,51 @@ def regrid(
     return found
 
 
-def onto(fields: Iterable[xr.DataArray], grid: Grid) -> xr.DataArray | None:
-    """Fields (time, ..., latitude, longitude), one after another, on the cells of ``grid``.
+def regrid(
+    inventory: Path,
+    open_pieces: Callable[[Path], Iterable[xr.DataArray]],
+    grid: Grid,
+    times: NDArray[np.datetime64],
+) -> Iterator[xr.DataArray]:
+    """The fields of an inventory's files at some ``times``, on the cells of ``grid``.
 
-    Returns the same dimensions in order of time; None where no field has a time.
+    ``open_pieces`` gives a file's fields (time, ..., latitude, longitude), a piece at a time.
+    Yields them piece by piece in the inventory's order, with the same dimensions.
     """
-    pieces: list[xr.DataArray] = []
-    regridder: tuple[bytes, Regridder] | None = None
-    for field in fields:
-        if field.sizes["time"] == 0:
+    cells = Cells(grid)
+    for file in json.loads(Path(inventory).read_text())["files"]:
+        if not np.isin(np.array(file["times"], dtype="datetime64[ns]"), times).any():
             continue
+        for piece in open_pieces(Path(file["path"])):
+            field = piece.isel(time=np.isin(piece["time"].values, times))
+            if field.sizes["time"]:
+                yield cells(field)
+
+
+class Cells:
+    """Fields (..., latitude, longitude) to the cells of ``grid``, one after another.
+
+    The weights are made once for fields that follow one another on the same axes.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        self.grid = grid
+        self._known: tuple[bytes, Regridder] | None = None
+
+    def __call__(self, field: xr.DataArray) -> xr.DataArray:
+        """The field's means over the cells, with its other dimensions, name and attributes."""
         axes = field["latitude"].values, field["longitude"].values
         key = axes[0].tobytes() + axes[1].tobytes()
-        if regridder is None or regridder[0] != key:
-            regridder = (key, Regridder(*axes, grid))
+        if self._known is None or self._known[0] != key:
+            self._known = (key, Regridder(*axes, self.grid))
         dims = [dim for dim in field.dims if dim not in ("latitude", "longitude")]
-        pieces.append(
-            xr.DataArray(
-                regridder[1](field.values),
-                dims=(*dims, "latitude", "longitude"),
-                coords={**{d: field[d] for d in dims}, **grid.coordinates()},
-                name=field.name,
-                attrs=field.attrs,
-            )
+        return xr.DataArray(
+            self._known[1](field.values),
+            dims=(*dims, "latitude", "longitude"),
+            coords={**{d: field[d] for d in dims}, **self.grid.coordinates()},
+            name=field.name,
+            attrs=field.attrs,
         )
-    return xr.concat(pieces, dim="time").sortby("time") if pieces else None
 
 
 def check_levels(inventory: dict[str, Any], levels: Sequence[float], members: str) -> None:

@@ -8,6 +8,7 @@ of whole innovations, image against field: what one instant's pixels say of a ce
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
@@ -17,41 +18,42 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
+from slams import series
 from slams.channels import CHANNELS, WINDOW, Channel
 from slams.errors import SlamsError
 from slams.observation.base import Observation
 from slams.observation.checks import fits
 from slams.observation.imagery_errors import pixel_factors
 from slams.statistics import HarmonicFit, Normalisation, evaluate, year_fraction
-from slams.store import Period, select_period
 
+ALWAYS = (datetime(1800, 1, 1), datetime(2200, 1, 1))
 VARIANCE_RANGE = (-6.0, 3.0)  # log variance stays within this, in normalised units
 
 
 def read(
-    paths: Iterable[Path], channels: Sequence[str], period: Period | None = None
+    paths: Iterable[Path],
+    channels: Sequence[str],
+    period: tuple[datetime, datetime] | None = None,
 ) -> Iterator[xr.DataArray]:
-    """Regridded images, a file at a time, in order of time; of a ``period`` only, where given.
+    """Regridded images, a piece at a time, in order of time; of a ``period`` only, where given.
 
     Yields (time, channel, latitude, longitude) in each channel's unit, NaN where missing. Raises
     SlamsError where a file lacks a channel.
     """
+    first, last = (np.datetime64(instant, "ns") for instant in period or ALWAYS)
     for path in paths:
         with xr.open_dataset(path) as dataset:
-            pieces = []
-            for name in channels:
-                field = CHANNELS[name].field
-                if field not in dataset:
-                    raise SlamsError(
-                        f"{path} lacks {field}, of the channel {name}: regrid the images again, "
-                        "with it in archives.imagery.channels"
-                    )
-                piece = dataset[field]
-                pieces.append(piece if period is None else select_period(piece, period))
-            if pieces[0].sizes["time"]:
-                plain = [piece.drop_attrs() for piece in pieces]
-                images = xr.concat(plain, xr.Variable("channel", list(channels))).load()
-                yield images.transpose("time", "channel", "latitude", "longitude")
+            lacking = [name for name in channels if CHANNELS[name].field not in dataset]
+        if lacking:
+            raise SlamsError(
+                f"{path} lacks {CHANNELS[lacking[0]].field}, of the channel {lacking[0]}: regrid "
+                "the images again, with it in archives.imagery.channels"
+            )
+        fields = (series.read(path, CHANNELS[name].field, first, last) for name in channels)
+        for pieces in zip(*fields, strict=True):
+            plain = [piece.drop_attrs() for piece in pieces]
+            images = xr.concat(plain, xr.Variable("channel", list(channels)))
+            yield images.transpose("time", "channel", "latitude", "longitude")
 
 
 class ImageryNetwork(nn.Module):

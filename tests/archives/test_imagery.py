@@ -9,7 +9,7 @@ import xarray as xr
 from imagery_files import FILL, LATITUDE, LONGITUDE, gridsat
 from test_psl import radiation, rain
 
-from slams import grid
+from slams import grid, series
 from slams.archives import imagery, inventory
 from slams.errors import ArchiveError
 
@@ -96,14 +96,16 @@ def test_images_come_in_blocks_at_the_wanted_times(files, monkeypatch):
     assert list(imagery.images(files[1], "irwin_cdr", wanted[:1])) == []
 
 
-def test_all_channels_on_the_common_cells(files):
+def test_all_channels_on_the_common_cells(files, monkeypatch):
+    monkeypatch.setattr(imagery, "BLOCK", 1)
     taken = json.loads(json.dumps(take(files)))
-    fields = {
-        channel: inventory.onto(images, GRID)
-        for channel, images in imagery.listed(taken, CHANNELS, WANTED)
-    }
-    data = imagery.merged(fields, "i.json")
-    assert dict(data.sizes) == {"time": 2, "latitude": 8, "longitude": 16}
+    times = imagery.available(taken, CHANNELS, WANTED)
+    assert times.tolist() == np.array(WANTED[:2], dtype="datetime64[ns]").tolist()
+    pieces = list(imagery.regrid(taken, CHANNELS, GRID, times))
+    assert [dict(piece.sizes) for piece in pieces] == 2 * [
+        {"time": 1, "latitude": 8, "longitude": 16}
+    ]
+    data = xr.concat(pieces, dim="time")
     assert all(variable.dtype == np.float32 for variable in data.data_vars.values())
     vapour = data["water_vapour_brightness_temperature"]
     assert np.isnan(vapour[1]).all() and not np.isnan(vapour[0]).all()
@@ -111,20 +113,25 @@ def test_all_channels_on_the_common_cells(files):
     assert data["outgoing_longwave_radiation"].units == "W m-2"
     land = np.isfinite(data["precipitation"])
     assert land.any() and not land.all()
+    # What the pipeline writes of it.
+    series.write(files[0].with_name("fields.nc"), times, pieces, {"seed": "1"})
+    with xr.open_dataset(files[0].with_name("fields.nc")) as written:
+        xr.testing.assert_allclose(written.drop_attrs(), data.drop_attrs())
 
 
-def test_a_channel_without_an_image_is_told(files):
-    taken = take(files[:1], ["irwin_cdr"])
+def test_a_time_that_one_channel_alone_has_counts(files):
+    taken = take(files, ["precipitation", "olr", "irwin_cdr"], 2002)
+    with pytest.raises(ArchiveError, match=r"none of its files holds a time .* channel irwin_cdr"):
+        imagery.available(taken, ["precipitation", "olr", "irwin_cdr"], WANTED)
+    assert len(imagery.available(taken, ["precipitation", "olr"], WANTED)) == 2
     with pytest.raises(ArchiveError, match="has no channel irwvp: ingest it again"):
-        list(imagery.listed(taken, ["irwvp"], WANTED))
-    none = {"irwvp": inventory.onto(iter(()), GRID)}
-    with pytest.raises(ArchiveError, match=r"i\.json: none of its files holds irwvp"):
-        imagery.merged(none, "i.json")
+        imagery.available(taken, ["irwvp"], WANTED)
 
 
 def test_an_image_that_shows_nothing_is_kept_as_missing(tmp_path):
     path = gridsat(tmp_path / "a.nc", 280488 - 24, irwin_cdr=raw(FILL))
     found = take([path], ["irwin_cdr"])
     assert found["channels"]["irwin_cdr"]["files"][0]["missing_fraction"] == 1.0
-    ((_, images),) = imagery.listed(found, ["irwin_cdr"], WANTED)
-    assert np.isnan(inventory.onto(images, GRID)).all()
+    times = imagery.available(found, ["irwin_cdr"], WANTED)
+    (piece,) = imagery.regrid(found, ["irwin_cdr"], GRID, times)
+    assert piece.sizes["time"] == 1 and np.isnan(piece["brightness_temperature"]).all()

@@ -59,9 +59,11 @@ def test_a_folder_is_searched_in_the_providers_layouts(tmp_path):
     lite = touch(tmp_path / "isd-lite/2001/a.gz")
     full = touch(tmp_path / "global-hourly/2001/a.csv")
     touch(tmp_path / "isd-lite/2001/.b.partial-0123abcd.gz")
+    touch(tmp_path / "isd-lite/2001/c.gz.part")
     touch(tmp_path / "isd-lite/2002/a.gz")
     assert inventory.files([tmp_path], 2001, "*.*z") == [lite]
-    assert {lite, full} <= set(inventory.files([tmp_path], 2001, "*"))
+    found = inventory.files([tmp_path / "isd-lite", tmp_path / "global-hourly"], 2001, "*")
+    assert found == [full, lite]
     assert inventory.files([tmp_path], 1999, "*") == []
 
 
@@ -164,6 +166,7 @@ def listed(tmp_path):
         for number, one in enumerate(fields):
             paths.append({"path": str(tmp_path / f"{number}.nc")})
             one.to_netcdf(paths[-1]["path"])
+            paths[-1]["times"] = np.datetime_as_string(one["time"].values).tolist()
         inventory.write({"year": year, "files": paths}, tmp_path / "inventory.json")
         return tmp_path / "inventory.json"
 
@@ -174,14 +177,31 @@ POLES, CELLS = np.linspace(90, -90, 13), np.arange(82.5, -90, -15)
 EAST = np.arange(0, 360, 15.0)
 
 
-def test_every_file_is_regridded_by_its_own_axes(listed):
+def whole(path):
+    return [xr.load_dataarray(path)]
+
+
+def single(path):
+    """A file's fields one at a time, as a reader with little memory gives them."""
+    with xr.open_dataarray(path) as field:
+        for index in range(field.sizes["time"]):
+            yield field.isel(time=[index]).load()
+
+
+def regridded(path, wanted, reader=whole):
+    times = inventory.available(path, wanted)
+    return xr.concat(inventory.regrid(path, reader, GRID, times), dim="time").sortby("time")
+
+
+@pytest.mark.parametrize("reader", [whole, single])
+def test_every_file_is_regridded_by_its_own_axes(listed, reader):
     fields = [
         field(days(2), POLES, EAST, 0),
         field(days(4)[2:], CELLS, EAST, 1),
         field(days(6)[4:], CELLS, EAST - 180, 2),
         field(days(8)[6:], POLES[::-1], EAST, 3),
     ]
-    found = inventory.regrid(listed(fields), xr.open_dataarray, GRID, wanted=days(8))
+    found = regridded(listed(fields), days(8), reader)
     direct = xr.concat([grid.regrid(one, GRID) for one in fields], dim="time")
     assert found.dims == ("time", "level", "latitude", "longitude")
     assert found.dtype == np.float32 and found.attrs == {"units": "K"}
@@ -192,16 +212,29 @@ def test_every_file_is_regridded_by_its_own_axes(listed):
 def test_only_wanted_times_of_the_year_in_their_order(listed):
     fields = [field(days(4)[2:], CELLS, EAST, 1), field(days(2), CELLS, EAST, 0)]
     wanted = [*days(4)[1:], datetime(2002, 1, 30)]
-    found = inventory.regrid(listed(fields), xr.open_dataarray, GRID, wanted=wanted)
-    assert np.array_equal(found["time"], np.array(days(4)[1:], "datetime64[ns]"))
+    path = listed(fields)
+    times = inventory.available(path, [*wanted, datetime(2001, 12, 1)])
+    assert np.array_equal(times, np.array(days(4)[1:], "datetime64[ns]"))
+    found = regridded(path, wanted)
+    assert np.array_equal(found["time"], times)
     first = grid.regrid(fields[1][1:], GRID)
     xr.testing.assert_equal(found[:1], first)
+
+
+def test_a_file_without_a_wanted_time_is_not_opened(listed):
+    path = listed([field(days(2), CELLS, EAST, 0), field(days(4)[2:], CELLS, EAST, 1)])
+    opened = []
+    times = inventory.available(path, days(2))
+    list(
+        inventory.regrid(path, lambda file: (opened.append(file.name), whole(file))[1], GRID, times)
+    )
+    assert opened == ["0.nc"]
 
 
 def test_an_ensemble_and_missing_cells_come_through(listed):
     one = field(days(2), CELLS, EAST, 0, members=3)
     one[1, 0, 1, :3, :3] = np.nan  # the cell 90..45 north, 352.5..37.5 east
-    found = inventory.regrid(listed([one]), xr.open_dataarray, GRID, wanted=days(2))
+    found = regridded(listed([one]), days(2))
     assert found.dims == ("number", "time", "level", "latitude", "longitude")
     xr.testing.assert_equal(found.transpose(*one.dims), grid.regrid(one, GRID))
     assert int(np.isnan(found).sum()) == 1
@@ -211,4 +244,4 @@ def test_an_ensemble_and_missing_cells_come_through(listed):
 def test_no_wanted_time_at_all_names_the_inventory(listed, wanted):
     path = listed([field(days(2), CELLS, EAST, 0)])
     with pytest.raises(ArchiveError, match=r"inventory\.json: none of its files .* ask of 2001"):
-        inventory.regrid(path, xr.open_dataarray, GRID, wanted=wanted)
+        inventory.available(path, wanted)

@@ -4,23 +4,20 @@ import json
 from datetime import datetime
 from pathlib import Path
 
-from slams.archives import imagery, inventory
+from slams import series
+from slams.archives import imagery
 from slams.grid import Grid
 from slams.job import job
-from slams.provenance import atomic, attributes
+from slams.provenance import attributes
 
 with job(snakemake.log[0]):
-    data = imagery.merged(
-        {
-            channel: inventory.onto(images, Grid(snakemake.params.spacing))
-            for channel, images in imagery.listed(
-                json.loads(Path(snakemake.input.inventory).read_text()),
-                snakemake.params.channels,
-                [datetime.fromisoformat(time) for time in snakemake.params.times],
-            )
-        },
-        snakemake.input.inventory,
+    wanted = [datetime.fromisoformat(time) for time in snakemake.params.times]
+    taken = json.loads(Path(snakemake.input.inventory).read_text())
+    channels = snakemake.params.channels
+    times = imagery.available(taken, channels, wanted)
+    series.write(
+        snakemake.output[0],
+        times,
+        imagery.regrid(taken, channels, Grid(snakemake.params.spacing), times),
+        attributes(snakemake.config, snakemake.config["seed"], snakemake.input),
     )
-    data.attrs = attributes(snakemake.config, snakemake.config["seed"], snakemake.input)
-    with atomic(snakemake.output[0]) as path:
-        data.to_netcdf(path)
