@@ -309,6 +309,39 @@ def test_imagery_is_carried_to_the_levels_by_regression():
     assert gain[1] < 0 < gain[0]
 
 
+def test_two_channels_are_carried_by_their_joint_regression_and_one_by_its_own():
+    of = windows(24, seed=9)
+    first = fit_first_guess(of, np.zeros(of.shape), None)
+    weights = torch.tensor([[0.2, -0.7, 0.4], [0.5, 0.5, 0.0]])
+
+    def operator(x: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("btlyx,cl->btcyx", x, weights)
+
+    truth = weather(STEPS, seed=61)
+    value = operator(torch.from_numpy(truth)[None])[0]
+    value[:, 0, :2], value[:, 1, 2:4], value[:, :, 4:6] = torch.nan, torch.nan, torch.nan
+    noise = torch.tensor([0.3, 0.1])[:, None, None]
+    increment = analysis([Observation(operator, value, noise, TIMES, "imagery")], first, of)
+    seen = np.einsum("ntlyx,cl->ntcyx", first.errors, weights.numpy())
+    for step in range(STEPS):
+        flat = np.moveaxis(seen[:, step], 1, 0).reshape(2, -1)
+        levels = np.moveaxis(first.errors[:, step], 1, 0).reshape(len(truth[0]), -1)
+        count = flat.shape[1]
+        power = flat @ flat.T / count + np.diag([0.3, 0.1])
+        together = levels @ flat.T / count
+        gains = {
+            (0, 2): together[:, 1:] / power[1, 1],
+            (2, 4): together[:, :1] / power[0, 0],
+            (6, 8): together @ np.linalg.inv(power),
+        }
+        for (begin, end), gain in gains.items():
+            innovation = value[step].numpy()[:, begin:end]
+            there = np.isfinite(innovation).all((1, 2))
+            expected = np.einsum("lc,cyx->lyx", gain, innovation[there])
+            np.testing.assert_allclose(increment[step, :, begin:end], expected, atol=1e-5)
+        assert not increment[step, :, 4:6].any()
+
+
 def test_an_operators_own_error_counts():
     of = windows(8, seed=10)
     first = fit_first_guess(of, np.zeros(of.shape), None)

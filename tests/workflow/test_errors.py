@@ -102,7 +102,9 @@ def test_other_products_and_stations_without_reports_are_named(raw: Copy, sample
         era5={"paths": [image]},
         stations={"paths": [f"{samples}/isd_full/1901.gz"], "history": HISTORY},
     )
-    assert said["ingest_era5"].startswith(f"{image} holds ['irwin_cdr'] and no air temperature")
+    assert said["ingest_era5"].startswith(
+        f"{image} holds ['irwin_cdr', 'irwvp'] and no air temperature"
+    )
     assert said["ingest_stations"].startswith(
         "archives.stations: no report of 2001 can be used (outside the period 6565); add files of "
         "that year, or mend archives.stations.history"
