@@ -27,14 +27,14 @@ Choose = Callable[[NDArray[np.datetime64]], NDArray[np.intp]]
 class Stored:
     """How a product stores a channel.
 
-    ``variable`` in files of ``product``; ``units`` it may bear ("" for none). Integers are packed:
-    value = ``scale`` x integer + ``offset``, missing where ``fill``, should a file not say it
-    itself; without a scale a file must say it.
+    ``variable`` in files of ``product``; ``units`` it may bear, where the values alone do not tell
+    its unit. Integers are packed: value = ``scale`` x integer + ``offset``, missing where ``fill``,
+    should a file not say it itself; without a scale a file must say it.
     """
 
     product: str
     variable: str
-    units: frozenset[str]
+    units: frozenset[str] | None = None
     scale: float | None = None
     offset: float = 0.0
     fill: int | None = None
@@ -141,7 +141,7 @@ def _unpacked(
 ) -> NDArray[np.float32]:
     """Values of a product's file. Floating ones were unpacked by whoever wrote the file."""
     unit = str(attributes.get("units", ""))
-    if unit not in stored.units:
+    if stored.units is not None and unit not in stored.units:
         raise ArchiveError(
             f"{path}: {stored.variable} is in {unit!r}, not in {channel.units}; convert it first."
         )

@@ -24,9 +24,8 @@ BASE_URLS = (
 )
 TYPICAL_SIZE = 40_000_000  # bytes
 STEP = "3h"
-KELVIN = frozenset({"kelvin", "Kelvin", "K", ""})
 STORED = {
-    name: gridded.Stored("GridSat-B1", name, KELVIN, scale=0.01, offset=200.0, fill=-31999)
+    name: gridded.Stored("GridSat-B1", name, scale=0.01, offset=200.0, fill=-31999)
     for name in GRIDSAT
 }
 

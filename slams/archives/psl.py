@@ -31,9 +31,7 @@ BASE_URLS = (
 FOLDERS = {OLR.name: "interp_OLR", PRECIPITATION.name: "cpc_global_precip"}
 STORED = {
     # Packed (int16, missing 32766) until 2020, floating since: a file says which.
-    OLR.name: gridded.Stored(
-        "NOAA interpolated OLR", "olr", frozenset({"W/m^2", "W/m2", "W m-2", "W m**-2"})
-    ),
+    OLR.name: gridded.Stored("NOAA interpolated OLR", "olr"),
     PRECIPITATION.name: gridded.Stored(
         "CPC unified precipitation", "precip", frozenset({"mm", "mm/day", "mm day-1", "mm d-1"})
     ),
