@@ -31,7 +31,7 @@ from slams.cases import Case, validation_cases
 from slams.errors import SlamsError
 from slams.observation import BlockMean, EveryNth, Identity, Masked, Observations
 from slams.observation.background import Degraded
-from slams.observation.imagery import ImageryModel
+from slams.observation.imagery import ImageryModel, read
 from slams.observation.representation import DecoderError
 from slams.posterior import sample
 from slams.posterior.checks import deviations
@@ -69,12 +69,12 @@ class World:
         self.test = Store(folder / "store/test.nc")
         tables = sorted((folder / "stations").glob("year=*/reports.parquet"))
         fields = sorted((folder / "fields").glob("imagery-*.nc"))
-        pieces = [xr.load_dataset(path)["brightness_temperature"] for path in fields]
+        model = ImageryModel.load(folder / "operators/imagery.pt")
         self.streams = Streams(
             stations=station_set.read(tables),
             station_fit=xr.load_dataset(folder / "operators/stations.nc"),
-            imagery=xr.concat(pieces, dim="time"),
-            imagery_model=ImageryModel.load(folder / "operators/imagery.pt"),
+            imagery=xr.concat(list(read(fields, model.channels)), dim="time"),
+            imagery_model=model,
         )
         prior = self.priors["latent"]
         known = validation_cases(

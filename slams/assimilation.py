@@ -36,7 +36,10 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Streams:
-    """What an arm may observe beside a degraded background; None where it is not used."""
+    """What an arm may observe beside a degraded background; None where it is not used.
+
+    ``imagery`` is (time, channel, latitude, longitude).
+    """
 
     stations: pd.DataFrame | None = None
     station_fit: xr.Dataset | None = None

@@ -7,7 +7,8 @@ what the other streams say against the guess is added:
 
 - stations: innovations spread with Gaussian weights (Barnes 1964), damped where stations are
   few, and carried up by regression,
-- imagery: the innovation of each cell, carried to the levels by regression.
+- imagery: the innovations of each cell, carried to the levels by regression on the channels that
+  the cell has.
 
 Scale, regressions and the reach of a station are fitted to the first guess's own errors over
 validation windows, so a good first guess is hardly touched and a poor one is corrected fully.
@@ -144,32 +145,50 @@ def interpolate(
     return analysis.astype(np.float32)
 
 
-def _regression(errors: np.ndarray, seen: np.ndarray, noise: float) -> np.ndarray:
-    """Regression coefficients (step, level) of errors on what an observation sees of them."""
-    together = (errors * seen[:, :, None]).mean((0, 3, 4))
-    power = (seen**2).mean((0, 2, 3)) + noise
-    return together / np.maximum(power, 1e-12)[:, None]
+def _regression(errors: np.ndarray, seen: np.ndarray, noise: np.ndarray | float) -> np.ndarray:
+    """Coefficients (step, level, channel) of errors on what channels of a cell see of them.
+
+    ``errors`` (n, step, level, latitude, longitude), ``seen`` (n, step, channel, latitude,
+    longitude) and the variance of its ``noise`` (channel,).
+    """
+    count = errors[:, 0, 0].size
+    together = np.einsum("ntlyx,ntcyx->tlc", errors, seen, optimize=True) / count
+    power = np.einsum("ntcyx,ntdyx->tcd", seen, seen, optimize=True) / count
+    channels = np.arange(seen.shape[2])
+    power[:, channels, channels] = np.maximum(power[:, channels, channels] + noise, 1e-12)
+    return np.swapaxes(np.linalg.solve(power, np.swapaxes(together, 1, 2)), 1, 2)
 
 
 def _imagery_increment(
     stream: Observation, guess: np.ndarray, windows: Tensor, errors: np.ndarray
 ) -> np.ndarray:
+    increment = np.zeros_like(guess)
     if not len(stream):
-        return np.zeros_like(guess)
+        return increment
     guesses = windows - torch.from_numpy(errors).float()
     with torch.no_grad():
         # One window at a time: a network over all of them needs much memory.
         pairs = zip(windows.split(1), guesses.split(1), strict=True)
-        seen = torch.cat([stream.operator(w) - stream.operator(g) for w, g in pairs])
+        seen = torch.cat([stream.operator(w) - stream.operator(g) for w, g in pairs]).numpy()
         state = torch.from_numpy(guess).float()[None]
-        noise = float((stream.variance(state) - stream.extra).mean())
-        predicted = stream.operator(state)[0].numpy()
-    gain = _regression(errors, seen.numpy(), noise)
+        variance = stream.on_map((stream.variance(state) - stream.extra)[0], torch.nan)
+        noise = variance.transpose(0, 1).flatten(1).nanmean(1).nan_to_num().numpy()
+        innovation = stream.full.numpy() - stream.operator(state)[0].numpy()
     # What quality control has added to an error takes its share of the gain from the pixel.
     added = stream.on_map(stream.extra, 0.0).numpy()
-    expected = float((seen**2).mean()) + noise
-    innovation = np.nan_to_num(stream.full.numpy() - predicted) * expected / (expected + added)
-    return gain[..., None, None] * innovation[:, None]
+    expected = ((seen**2).mean((0, 1, 3, 4)) + noise)[:, None, None]
+    innovation *= expected / np.maximum(expected + added, 1e-12)
+    there = np.moveaxis(np.isfinite(innovation), 1, -1)
+    for pattern in np.unique(there.reshape(-1, there.shape[-1]), axis=0):
+        channels = np.flatnonzero(pattern)
+        if len(channels):
+            gain = _regression(errors, seen[:, :, channels], noise[channels])
+            step = gain @ np.nan_to_num(innovation[:, channels]).reshape(
+                len(guess), len(channels), -1
+            )
+            here = (there == pattern).all(-1)[:, None]
+            increment += np.where(here, step.reshape(guess.shape), 0.0)
+    return increment
 
 
 def _station_increment(
@@ -186,7 +205,7 @@ def _station_increment(
     if not len(stream):
         return increment
     surface = np.einsum("ntlyx,l->ntyx", errors[:, :, operator.levels], operator.slope.numpy())
-    gain = _regression(errors, surface, 0.0)
+    gain = _regression(errors, surface[:, :, None], 0.0)[..., 0]
     with torch.no_grad():
         state = torch.from_numpy(guess).float()[None]
         innovation = stream.full.numpy() - operator(state)[0].numpy()

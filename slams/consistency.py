@@ -8,6 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from slams.archives.psl_files import OLR_YEARS
+from slams.channels import GRIDSAT
 from slams.errors import ConfigError
 from slams.experiment import (
     AXES,
@@ -46,6 +48,7 @@ def faults(config: Config) -> list[str]:
         _grid,
         _periods,
         _arms,
+        _imagery,
         _paper,
         _axes,
         _persistence,
@@ -149,6 +152,29 @@ def _arms(config: Config) -> Iterator[str]:
                     f"arms[{index}].streams of {arm['name']} names {stream}, but "
                     f"archives.{stream}.source is none: give a source, or leave the stream out"
                 )
+
+
+def _imagery(config: Config) -> Iterator[str]:
+    """The source has the channels, at the fields' times."""
+    section, hours = config["archives"]["imagery"], config["time"]["hours"]
+    channels, own = section["channels"], set(section["channels"]) & set(GRIDSAT)
+    if section["source"] == "planet" and (other := [c for c in channels if c not in GRIDSAT]):
+        yield (
+            f"archives.imagery.channels has {', '.join(other)}: the synthetic planet has "
+            f"{', '.join(GRIDSAT)} alone"
+        )
+    if section["source"] == "noaa" and own and any(hour % 3 for hour in hours):
+        yield (
+            f"time.hours is {hours}: GridSat-B1 has images at 0, 3, ... 21 UTC only; choose such "
+            "hours, or other archives.imagery.channels"
+        )
+    if section["source"] == "noaa" and "olr" in channels:
+        last = max(last for _, last in periods(config).values())
+        if last.year > OLR_YEARS[1]:
+            yield (
+                f"periods end in {last.year}: NOAA's outgoing longwave radiation ends with "
+                f"{OLR_YEARS[1]}; leave olr out of archives.imagery.channels, or end earlier"
+            )
 
 
 def _paper(config: Config) -> Iterator[str]:

@@ -88,14 +88,20 @@ def streams(stores) -> Streams:
     )
     torch.manual_seed(2)
     network = ImageryNetwork(len(LEVELS), width=8).eval().requires_grad_(False)
-    model = ImageryModel(network, np.full((1, *GRID.shape), 250.0), 10.0)
+    season = np.full((1, 1, *GRID.shape), 250.0)
+    model = ImageryModel(network, ("irwin_cdr",), season, np.array([10.0]))
     seen = ImageryOperator(model, normalisation, TEST_TIMES)(truth)[0].numpy()
     images = xr.DataArray(
         250 + 10 * (seen + 0.1 * rng.standard_normal(seen.shape)),
-        dims=("time", "latitude", "longitude"),
-        coords={"time": TEST_TIMES, "latitude": GRID.latitude, "longitude": GRID.longitude},
+        dims=("time", "channel", "latitude", "longitude"),
+        coords={
+            "time": TEST_TIMES,
+            "channel": ["irwin_cdr"],
+            "latitude": GRID.latitude,
+            "longitude": GRID.longitude,
+        },
     )
-    images[:, :3] = np.nan
+    images[:, :, :3] = np.nan
     return Streams(table, fit, images.isel(time=slice(None, None, -1)), model)
 
 

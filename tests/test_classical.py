@@ -241,7 +241,9 @@ def test_zero_innovation_changes_nothing():
     truth = weather(STEPS, seed=60)
     seen = background(truth)
     exact = fit_first_guess(of, np.zeros(of.shape), [background(w.numpy()) for w in of])
-    imagery = Observation(lambda x: x.mean(2), truth.mean(1), 0.1, TIMES, "imagery")
+    imagery = Observation(
+        lambda x: x.mean(2, keepdim=True), truth.mean(1, keepdims=True), 0.1, TIMES, "imagery"
+    )
     np.testing.assert_allclose(analysis([seen, imagery], exact, of), truth, atol=1e-4)
 
 
@@ -271,8 +273,8 @@ def test_a_station_reaches_as_far_as_errors_do():
 def test_streams_without_a_value_change_nothing():
     of = windows(4, seed=8)
     first = fit_first_guess(of, np.zeros(of.shape), None)
-    nothing = np.full((STEPS, *GRID.shape), np.nan, np.float32)
-    imagery = Observation(lambda x: x.mean(2), nothing, 0.1, TIMES, "imagery")
+    nothing = np.full((STEPS, 1, *GRID.shape), np.nan, np.float32)
+    imagery = Observation(lambda x: x.mean(2, keepdim=True), nothing, 0.1, TIMES, "imagery")
     found = analysis([imagery, stations(np.full((3, 1), np.nan))], first, of)
     np.testing.assert_array_equal(found, 0)
     with pytest.raises(SlamsError, match=r"was not made by observation.stations"):
@@ -287,13 +289,13 @@ def test_imagery_is_carried_to_the_levels_by_regression():
     weights = torch.tensor([0.2, -0.7, 0.4])
 
     def operator(x: torch.Tensor) -> torch.Tensor:
-        return torch.einsum("btlyx,l->btyx", x, weights)
+        return torch.einsum("btlyx,l->btyx", x, weights)[:, :, None]
 
     truth = weather(STEPS, seed=61)
     seen = background(truth, BlockMean(4), 0.5, seed=99)
     guess = analysis([seen], first, of)
     value = operator(torch.from_numpy(truth)[None])[0]
-    value[0, :4] = torch.nan
+    value[0, :, :4] = torch.nan
     imagery = Observation(operator, value, 0.3, TIMES, "imagery")
     increment = analysis([seen, imagery], first, of) - guess
     assert not increment[0, :, :4].any()
@@ -307,15 +309,52 @@ def test_imagery_is_carried_to_the_levels_by_regression():
     assert gain[1] < 0 < gain[0]
 
 
+def test_two_channels_are_carried_by_their_joint_regression_and_one_by_its_own():
+    of = windows(24, seed=9)
+    first = fit_first_guess(of, np.zeros(of.shape), None)
+    weights = torch.tensor([[0.2, -0.7, 0.4], [0.5, 0.5, 0.0]])
+
+    def operator(x: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("btlyx,cl->btcyx", x, weights)
+
+    truth = weather(STEPS, seed=61)
+    value = operator(torch.from_numpy(truth)[None])[0]
+    value[:, 0, :2], value[:, 1, 2:4], value[:, :, 4:6] = torch.nan, torch.nan, torch.nan
+    noise = torch.tensor([0.3, 0.1])[:, None, None]
+    increment = analysis([Observation(operator, value, noise, TIMES, "imagery")], first, of)
+    seen = np.einsum("ntlyx,cl->ntcyx", first.errors, weights.numpy())
+    for step in range(STEPS):
+        flat = np.moveaxis(seen[:, step], 1, 0).reshape(2, -1)
+        levels = np.moveaxis(first.errors[:, step], 1, 0).reshape(len(truth[0]), -1)
+        count = flat.shape[1]
+        power = flat @ flat.T / count + np.diag([0.3, 0.1])
+        together = levels @ flat.T / count
+        gains = {
+            (0, 2): together[:, 1:] / power[1, 1],
+            (2, 4): together[:, :1] / power[0, 0],
+            (6, 8): together @ np.linalg.inv(power),
+        }
+        for (begin, end), gain in gains.items():
+            innovation = value[step].numpy()[:, begin:end]
+            there = np.isfinite(innovation).all((1, 2))
+            expected = np.einsum("lc,cyx->lyx", gain, innovation[there])
+            np.testing.assert_allclose(increment[step, :, begin:end], expected, atol=1e-5)
+        assert not increment[step, :, 4:6].any()
+
+
 def test_an_operators_own_error_counts():
     of = windows(8, seed=10)
     first = fit_first_guess(of, np.zeros(of.shape), None)
-    value = torch.ones(STEPS, *GRID.shape)
+    value = torch.ones(STEPS, 1, *GRID.shape)
     sure, unsure = (
         analysis(
             [
                 Observation(
-                    lambda x: x.mean(2), value, lambda x, v=v: v + 0 * x[:, :, 0], TIMES, "imagery"
+                    lambda x: x.mean(2, keepdim=True),
+                    value,
+                    lambda x, v=v: v + 0 * x[:, :, :1],
+                    TIMES,
+                    "imagery",
                 )
             ],
             first,
@@ -339,10 +378,13 @@ def twin(names: set[str], number: int, fit) -> tuple[list[Observation], np.ndarr
         deviation = np.sqrt(fit["error_variance"].values)
         streams.append(stations(exact.numpy() + deviation * rng.standard_normal(exact.shape), fit))
     if "imagery" in names:
-        value = truth.mean(1) + 0.3 * rng.standard_normal((STEPS, *GRID.shape))
+        value = truth.mean(1, keepdims=True)
+        value = value + 0.3 * rng.standard_normal(value.shape)
         value[rng.random(value.shape) < 0.3] = np.nan
         streams.append(
-            Observation(lambda x: x.mean(2), value.astype(np.float32), 0.09, TIMES, "imagery")
+            Observation(
+                lambda x: x.mean(2, keepdim=True), value.astype(np.float32), 0.09, TIMES, "imagery"
+            )
         )
     return streams, truth
 

@@ -221,6 +221,22 @@ def test_a_wrong_key_type_or_range_is_told(
             {"archives": {"imagery": {"source": "none"}}},
             "arms[3].streams of latent-imagery names imagery, but archives.imagery.source is none",
         ),
+        (
+            {"archives": {"imagery": {"channels": ["irwin_cdr", "olr", "precipitation"]}}},
+            "archives.imagery.channels has olr, precipitation: the synthetic planet has irwin_cdr, "
+            "irwvp alone",
+        ),
+        (
+            {"archives": {"imagery": {"source": "noaa"}}, "time": {"hours": [1, 13]}},
+            "time.hours is [1, 13]: GridSat-B1 has images at 0, 3, ... 21 UTC only",
+        ),
+        (
+            {
+                "archives": {"imagery": {"source": "noaa", "channels": ["olr"]}},
+                "periods": {"test": ["2022-04-01", "2023-02-01"]},
+            },
+            "periods end in 2023: NOAA's outgoing longwave radiation ends with 2022; leave olr out",
+        ),
         ({"axes": {"coarse": {"values": [3]}}}, "axes.coarse.values: 3 does not divide the grid's"),
         ({"axes": {"noise": {"coarse": 5}}}, "axes.noise.coarse: 5 does not divide the grid's 16"),
         ({"axes": {"sparse": {"values": [17]}}}, "axes.sparse.values: every 17-th row"),

@@ -368,7 +368,7 @@ def images(planet, days, offset="0h", seed=1):
     below = planet["field"].sel(level=850.0, drop=True)[days]
     values = below.values + rng.normal(0, 1, below.shape)
     values[rng.random(below.shape) < 0.1] = np.nan
-    moved = below.copy(data=values.astype(np.float32)).rename("brightness_temperature")
+    moved = below.copy(data=values.astype(np.float32)).expand_dims(channel=["irwin_cdr"], axis=1)
     return moved.assign_coords(time=moved["time"].values + pd.Timedelta(offset).to_timedelta64())
 
 
@@ -379,6 +379,7 @@ def make_imagery(planet, folder, pieces, checks, **keys):
         planet["validation"],
         target,
         statistics=planet["statistics"],
+        channels=["irwin_cdr"],
         pieces=pieces,
         checks=checks,
         architecture={"width": 8, "depth": 1},
@@ -395,9 +396,9 @@ def test_the_imagery_operator(planet, tmp_path):
     )
     read_card(path)
     model = ImageryModel.load(path)
-    assert model.coefficients.shape == (1, *GRID.shape)
+    assert model.coefficients.shape == (1, 1, *GRID.shape)
     # White noise of 9 K, and 1 K of the sensor.
-    assert model.scale == pytest.approx(82**0.5, rel=0.05)
+    assert model.scale[0] == pytest.approx(82**0.5, rel=0.05)
 
 
 def test_images_are_paired_with_fields_by_their_time(planet, tmp_path):

@@ -121,26 +121,40 @@ def regrid(
     ``open_pieces`` gives a file's fields (time, ..., latitude, longitude), a piece at a time.
     Yields them piece by piece in the inventory's order, with the same dimensions.
     """
-    regridder: tuple[bytes, Regridder] | None = None
+    cells = Cells(grid)
     for file in json.loads(Path(inventory).read_text())["files"]:
         if not np.isin(np.array(file["times"], dtype="datetime64[ns]"), times).any():
             continue
         for piece in open_pieces(Path(file["path"])):
             field = piece.isel(time=np.isin(piece["time"].values, times))
-            if field.sizes["time"] == 0:
-                continue
-            axes = field["latitude"].values, field["longitude"].values
-            key = axes[0].tobytes() + axes[1].tobytes()
-            if regridder is None or regridder[0] != key:
-                regridder = (key, Regridder(*axes, grid))
-            dims = [dim for dim in field.dims if dim not in ("latitude", "longitude")]
-            yield xr.DataArray(
-                regridder[1](field.values),
-                dims=(*dims, "latitude", "longitude"),
-                coords={**{d: field[d] for d in dims}, **grid.coordinates()},
-                name=field.name,
-                attrs=field.attrs,
-            )
+            if field.sizes["time"]:
+                yield cells(field)
+
+
+class Cells:
+    """Fields (..., latitude, longitude) to the cells of ``grid``, one after another.
+
+    The weights are made once for fields that follow one another on the same axes.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        self.grid = grid
+        self._known: tuple[bytes, Regridder] | None = None
+
+    def __call__(self, field: xr.DataArray) -> xr.DataArray:
+        """The field's means over the cells, with its other dimensions, name and attributes."""
+        axes = field["latitude"].values, field["longitude"].values
+        key = axes[0].tobytes() + axes[1].tobytes()
+        if self._known is None or self._known[0] != key:
+            self._known = (key, Regridder(*axes, self.grid))
+        dims = [dim for dim in field.dims if dim not in ("latitude", "longitude")]
+        return xr.DataArray(
+            self._known[1](field.values),
+            dims=(*dims, "latitude", "longitude"),
+            coords={**{d: field[d] for d in dims}, **self.grid.coordinates()},
+            name=field.name,
+            attrs=field.attrs,
+        )
 
 
 def check_levels(inventory: dict[str, Any], levels: Sequence[float], members: str) -> None:

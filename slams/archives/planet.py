@@ -6,8 +6,7 @@ Everything after the download can be tried on it without a key, and its truth is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +15,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from slams.archives import planet_stations
+from slams.archives import planet_imagery, planet_stations
+from slams.archives.planet_files import BATCH, EPOCH, SOURCE, dataset, variable
 from slams.archives.planet_weather import Planet
+from slams.channels import GRIDSAT, WINDOW
 from slams.errors import SlamsError
 from slams.provenance import atomic
 
 __all__ = ["Planet", "write"]
 
-EPOCH = pd.Timestamp("1970-01-01")
 EXPVER_FINAL = "0001"
 FIELD_STEP = 1 / 512  # K, to which fields are rounded, as packing in GRIB does
-IMAGERY_EDGE = 70.0  # degrees, nothing is seen poleward of it
-IMAGERY_NOISE_SD = 0.5  # K
-FILE_LOSS_RATE = 0.01  # imagery files that do not exist
-SECTOR_LOSS_RATE = 0.15  # imagery files that lack a wedge of longitudes
-SECTOR_WIDTH = (30.0, 70.0)  # degrees
-PIXEL_LOSS_RATE = 0.005
-FILL = -31999
-SOURCE = "Synthetic planet of SLAMS: not observed, no reanalysis"
-BATCH = 16  # times computed at once
 
 
 def write(
@@ -47,17 +38,19 @@ def write(
     hours: Sequence[int] = (0,),
     stations: int = 150,
     imagery_spacing: float = 2.0,
+    channels: Sequence[str] = (WINDOW.name,),
     seed: int = 0,
 ) -> None:
     """Write `era5/`, `isd/` and `gridsat/` under `folder` for the dates `start` to `end`.
 
     `spacing` and `imagery_spacing` are in degrees, `levels` in hPa, `hours` UTC, `stations` the
-    number of sound ones; a few odd ones come with them. Equal arguments give equal values; a
-    later `end` keeps those of earlier dates (to 0.01 K, by rounding). Files are replaced whole.
+    number of sound ones; a few odd ones come with them; `channels` are what the images hold,
+    irwin_cdr or irwvp or both. Equal arguments give equal values; a later `end` keeps those of
+    earlier dates (to 0.01 K, by rounding). Files are replaced whole.
 
     Raises SlamsError naming the argument that cannot be used.
     """
-    _check(spacing, imagery_spacing, levels, hours, stations)
+    _check(spacing, imagery_spacing, levels, hours, stations, channels)
     planet, folder = Planet(start, end, seed), Path(folder)
     dates = pd.date_range(planet.start, planet.end, freq="D")
     offsets = pd.to_timedelta(sorted(hours), unit="h")
@@ -67,7 +60,7 @@ def write(
         path = folder / "era5" / month[:4] / f"era5_t_{month}.nc"
         _write_month(path, planet, times[times.strftime("%Y-%m") == month], spacing, levels)
     planet_stations.write(folder / "isd", planet, times, stations, _save)
-    _write_imagery(folder / "gridsat", planet, times, imagery_spacing)
+    planet_imagery.write(folder / "gridsat", planet, times, imagery_spacing, channels)
 
 
 def _check(
@@ -76,6 +69,7 @@ def _check(
     levels: Sequence[float],
     hours: Sequence[int],
     stations: int,
+    channels: Sequence[str],
 ) -> None:
     for name, value in (("spacing", spacing), ("imagery_spacing", imagery_spacing)):
         rows = 180 / value if value > 0 else 0.0
@@ -89,36 +83,13 @@ def _check(
         raise SlamsError(f"hours are {list(hours)}; give some of 0, 3, ..., 21, each once.")
     if stations < 1:
         raise SlamsError(f"stations is {stations!r}; give at least 1.")
+    if not channels or not set(channels) <= set(GRIDSAT):
+        raise SlamsError(f"channels are {list(channels)}; give some of {', '.join(GRIDSAT)}.")
 
 
 def _save(path: Path, content: bytes) -> None:
     with atomic(path) as temporary:
         temporary.write_bytes(content)
-
-
-@contextmanager
-def _dataset(path: Path, **attributes: str) -> Iterator[netCDF4.Dataset]:
-    """A new netCDF4 file at `path` with global attributes."""
-    with atomic(path) as partial, netCDF4.Dataset(partial, "w", format="NETCDF4") as file:
-        file.setncatts(attributes)
-        yield file
-
-
-def _variable(
-    file: netCDF4.Dataset,
-    name: str,
-    kind: Any,
-    dimensions: tuple[str, ...],
-    *,
-    values: Any,
-    attributes: dict[str, Any],
-    **storage: Any,
-) -> None:
-    """Add a variable; values are stored as they are, packed or not."""
-    variable = file.createVariable(name, kind, dimensions, **storage)
-    variable.set_auto_maskandscale(False)
-    variable.setncatts(attributes)
-    variable[...] = values
 
 
 def _points(spacing: float) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
@@ -135,9 +106,7 @@ def _horizontal(
     east = {"units": "degrees_east", "standard_name": "longitude", "long_name": "longitude"}
     for name, values, attributes in (("latitude", latitude, north), ("longitude", longitude, east)):
         file.createDimension(name, len(values))
-        _variable(
-            file, name, "f8", (name,), values=values, attributes=attributes, fill_value=np.nan
-        )
+        variable(file, name, "f8", (name,), values=values, attributes=attributes, fill_value=np.nan)
 
 
 CDS_ATTRIBUTES = {
@@ -184,11 +153,11 @@ def _write_land(path: Path, planet: Planet, spacing: float) -> None:
         "standard_name": "land_binary_mask",
         "long_name": "Land-sea mask",
     }
-    with _dataset(path, **CDS_ATTRIBUTES) as file:
+    with dataset(path, **CDS_ATTRIBUTES) as file:
         _horizontal(file, latitude, longitude)
         land = planet.land(latitude[:, None], longitude)
         dimensions = ("latitude", "longitude")
-        _variable(
+        variable(
             file,
             "lsm",
             "f4",
@@ -211,85 +180,17 @@ def _write_month(
         planet.temperature(b, pressure.tolist(), latitude[:, None], longitude) for b in batches
     ]
     values = np.round(np.concatenate(fields) / FIELD_STEP) * FIELD_STEP
-    with _dataset(path, **CDS_ATTRIBUTES) as file:
+    with dataset(path, **CDS_ATTRIBUTES) as file:
         file.createDimension("valid_time", len(times))
         file.createDimension("pressure_level", len(pressure))
-        _variable(file, "number", "i8", (), values=0, attributes=MEMBER)
+        variable(file, "number", "i8", (), values=0, attributes=MEMBER)
         seconds = (times - EPOCH) // pd.Timedelta("1s")
-        _variable(file, "valid_time", "i8", ("valid_time",), values=seconds, attributes=CLOCK)
+        variable(file, "valid_time", "i8", ("valid_time",), values=seconds, attributes=CLOCK)
         level = ("pressure_level",)
-        _variable(file, *level, "f8", level, values=pressure, attributes=LEVEL, fill_value=np.nan)
+        variable(file, *level, "f8", level, values=pressure, attributes=LEVEL, fill_value=np.nan)
         _horizontal(file, latitude, longitude)
         version = file.createVariable("expver", str, ("valid_time",))
         version[:] = np.full(len(times), EXPVER_FINAL, dtype=object)
         dimensions = ("valid_time", "pressure_level", "latitude", "longitude")
         packing = {"zlib": True, "complevel": 1, "shuffle": True, "fill_value": np.nan}
-        _variable(file, "t", "f4", dimensions, values=values, attributes=TEMPERATURE, **packing)
-
-
-def _write_imagery(folder: Path, planet: Planet, times: pd.DatetimeIndex, spacing: float) -> None:
-    """One GridSat-B1 file for each time, but for those that are lost."""
-    latitude = np.arange(-IMAGERY_EDGE, IMAGERY_EDGE + 1e-6, spacing)
-    longitude = -180 + spacing * np.arange(2 * round(180 / spacing))
-    for i in range(0, len(times), BATCH):
-        batch = times[i : i + BATCH]
-        truth = planet.brightness_temperature(batch.to_numpy(), latitude[:, None], longitude)
-        for time, field in zip(batch, truth, strict=True):
-            hour = int((time - EPOCH) // pd.Timedelta("1h"))
-            rng = np.random.default_rng([planet.seed, 6, hour])
-            if rng.random() < FILE_LOSS_RATE:
-                continue
-            seen = field + rng.normal(0, IMAGERY_NOISE_SD, field.shape)
-            raw = np.rint((seen - 200) / 0.01).astype("i2")
-            raw[_unseen(rng, field.shape, longitude)] = FILL
-            path = folder / f"{time:%Y}" / f"GRIDSAT-B1.{time:%Y.%m.%d.%H}.v02r01.nc"
-            _write_image(path, hour, latitude, longitude, raw)
-
-
-def _unseen(
-    rng: np.random.Generator, shape: tuple[int, ...], longitude: NDArray[np.floating]
-) -> NDArray[np.bool_]:
-    """Scattered pixels and, in some files, the sector of one satellite."""
-    missing = rng.random(shape) < PIXEL_LOSS_RATE
-    sector, west, width = rng.random(), 360 * rng.random(), rng.uniform(*SECTOR_WIDTH)
-    if sector < SECTOR_LOSS_RATE:
-        missing |= (longitude - west) % 360 < width
-    return missing
-
-
-def _write_image(
-    path: Path,
-    hour: int,
-    latitude: NDArray[np.floating],
-    longitude: NDArray[np.floating],
-    raw: NDArray[np.int16],
-) -> None:
-    with _dataset(path, title="GridSat-B1 layout", Conventions="CF-1.6", source=SOURCE) as file:
-        clock = {"units": "hours since 1970-01-01 00:00:00", "standard_name": "time"}
-        north = {"units": "degrees_north", "standard_name": "latitude"}
-        east = {"units": "degrees_east", "standard_name": "longitude"}
-        for name, kind, size, values, attributes in (
-            ("time", "i4", None, [hour], clock),
-            ("lat", "f4", len(latitude), latitude, north),
-            ("lon", "f4", len(longitude), longitude, east),
-        ):
-            file.createDimension(name, size)
-            _variable(file, name, kind, (name,), values=values, attributes=attributes)
-        window = {
-            "long_name": "NOAA FCDR of Brightness Temperature near 11 microns (Nadir-most)",
-            "standard_name": "toa_brightness_temperature",
-            "units": "kelvin",
-            "scale_factor": np.float32(0.01),
-            "add_offset": np.float32(200),
-            "valid_range": np.array([-6000, 17500], "i2"),
-        }
-        storage = {"zlib": True, "complevel": 1, "fill_value": np.int16(FILL)}
-        _variable(
-            file,
-            "irwin_cdr",
-            "i2",
-            ("time", "lat", "lon"),
-            values=raw[None],
-            attributes=window,
-            **storage,
-        )
+        variable(file, "t", "f4", dimensions, values=values, attributes=TEMPERATURE, **packing)

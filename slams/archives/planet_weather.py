@@ -24,6 +24,7 @@ STEP_HOURS = 6  # the waves' amplitudes are drawn this often and interpolated be
 MARGIN_DAYS = 2  # weather exists this long before `start` and after `end`
 CLEAR_SKY_LAYER = 0.95  # infrared sees the air this far down the column, as p / surface pressure
 CLOUD_TOP = 350.0  # hPa
+DRY_LAYER, MOIST_LAYER = 500.0, 300.0  # hPa, what water vapour lets be seen of dry and moist air
 SUBGRID_SD = 0.7  # K, weather that is no displacement
 DISPLACEMENT_SD = 7.0  # degrees of latitude, in the storm tracks
 BUMPS = np.arange(-90.0, 91.0, 10.0)  # centres of the meridional structures, degrees north
@@ -121,6 +122,19 @@ class Planet:
         clear = np.square(np.square(sky.temperature(np.float32(CLEAR_SKY_LAYER) * ground)))
         cloudy = np.square(np.square(sky.temperature(sky.level(CLOUD_TOP))))
         return np.sqrt(np.sqrt(clear + sky.cloud() * (cloudy - clear)))
+
+    def water_vapour_brightness_temperature(
+        self, times: ArrayLike, latitude: ArrayLike, longitude: ArrayLike
+    ) -> Array:
+        """Brightness temperature in the water vapour band (time, *points), K.
+
+        Radiances of the air at 500 hPa, seen where the air above is dry, and at 300 hPa, where it
+        is moist, mixed by the cloud fraction, which goes with moisture.
+        """
+        sky = _Sky(self, times, latitude, longitude)
+        dry = np.square(np.square(sky.temperature(sky.level(DRY_LAYER))))
+        moist = np.square(np.square(sky.temperature(sky.level(MOIST_LAYER))))
+        return np.sqrt(np.sqrt(dry + sky.cloud() * (moist - dry)))
 
     def days(self, times: ArrayLike) -> NDArray[np.float64]:
         """Days since the first amplitude (time,)."""

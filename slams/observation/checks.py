@@ -8,7 +8,6 @@ from slams.errors import SlamsError
 # values: a model's tropopause may be at 140 K.
 FIELD_RANGE_K = (100.0, 400.0)
 SURFACE_RANGE_K = (150.0, 350.0)  # wider than any thermometer's record
-BRIGHTNESS_RANGE_K = (140.0, 375.0)  # what GridSat-B1 can hold
 
 
 def plausible(

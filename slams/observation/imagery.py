@@ -1,11 +1,14 @@
-"""Satellite imagery: a small network from the profile to brightness temperature.
+"""Satellite imagery: a small network from the profile to what the channels show.
 
-Brightness temperature sees cloud tops, which no formula gives from temperature alone; the
-network learns its mean and its error variance from the training period, cell by cell. Both are
-in units of the anomaly of brightness temperature from its own seasonal cycle. The error is that of
-whole innovations, image against field: what one instant's pixels say of a cell is in it.
+Brightness temperature and outgoing radiation see cloud tops, which no formula gives from
+temperature alone, and precipitation still less; the network learns the mean of every channel and
+its error variance from the training period, cell by cell. Both are in units of the anomaly of the
+channel, transformed as :mod:`slams.channels` says, from its own seasonal cycle. The error is that
+of whole innovations, image against field: what one instant's pixels say of a cell is in it.
 """
 
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
@@ -15,65 +18,108 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
+from slams import series
+from slams.channels import CHANNELS, WINDOW, Channel
 from slams.errors import SlamsError
 from slams.observation.base import Observation
-from slams.observation.checks import BRIGHTNESS_RANGE_K, fits, plausible
+from slams.observation.checks import fits
+from slams.observation.imagery_errors import pixel_factors
 from slams.statistics import HarmonicFit, Normalisation, evaluate, year_fraction
 
+ALWAYS = (datetime(1800, 1, 1), datetime(2200, 1, 1))
 VARIANCE_RANGE = (-6.0, 3.0)  # log variance stays within this, in normalised units
 
 
+def read(
+    paths: Iterable[Path],
+    channels: Sequence[str],
+    period: tuple[datetime, datetime] | None = None,
+) -> Iterator[xr.DataArray]:
+    """Regridded images, a piece at a time, in order of time; of a ``period`` only, where given.
+
+    Yields (time, channel, latitude, longitude) in each channel's unit, NaN where missing. Raises
+    SlamsError where a file lacks a channel.
+    """
+    first, last = (np.datetime64(instant, "ns") for instant in period or ALWAYS)
+    for path in paths:
+        with xr.open_dataset(path) as dataset:
+            lacking = [name for name in channels if CHANNELS[name].field not in dataset]
+        if lacking:
+            raise SlamsError(
+                f"{path} lacks {CHANNELS[lacking[0]].field}, of the channel {lacking[0]}: regrid "
+                "the images again, with it in archives.imagery.channels"
+            )
+        fields = (series.read(path, CHANNELS[name].field, first, last) for name in channels)
+        for pieces in zip(*fields, strict=True):
+            plain = [piece.drop_attrs() for piece in pieces]
+            images = xr.concat(plain, xr.Variable("channel", list(channels)))
+            yield images.transpose("time", "channel", "latitude", "longitude")
+
+
 class ImageryNetwork(nn.Module):
-    """Profiles to the mean and log variance of normalised brightness temperature.
+    """Profiles to the mean and log variance of every normalised channel.
 
     Works on every cell by itself: inputs (batch, 2 levels + 3, latitude, longitude) are the
     normalised anomaly and reference of every level, sin of latitude, cos and sin of the season.
     """
 
-    def __init__(self, levels: int, width: int = 32, depth: int = 2) -> None:
+    def __init__(self, levels: int, width: int = 32, depth: int = 2, channels: int = 1) -> None:
         super().__init__()
-        self.settings = {"levels": levels, "width": width, "depth": depth}
+        self.settings = {"levels": levels, "width": width, "depth": depth, "channels": channels}
         sizes = [2 * levels + 3, *[width] * depth]
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(sizes):
             layers += [nn.Conv2d(inputs, outputs, 1), nn.SiLU()]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(width, 2, 1))
+        self.layers = nn.Sequential(*layers, nn.Conv2d(width, 2 * channels, 1))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log variance, each (batch, latitude, longitude)."""
-        mean, raw = self.layers(x).unbind(1)
+        """Mean and log variance, each (batch, channel, latitude, longitude)."""
+        mean, raw = self.layers(x).chunk(2, dim=1)
         low, high = VARIANCE_RANGE
         return mean, low + (high - low) * torch.sigmoid(raw)
 
 
 class ImageryModel:
-    """The fitted imagery operator: network, seasonal cycle and scale of brightness temperature."""
+    """The fitted imagery operator: network, and each channel's seasonal cycle, scale and errors.
+
+    ``channels`` are names of :mod:`slams.channels`; ``coefficients`` (channel, term, latitude,
+    longitude) the seasonal cycles of what they are transformed to, ``scale`` (channel,) in the same
+    unit. By ``inflation`` (channel,) the errors' variance is multiplied; ``correlation`` (channel,
+    channel) of errors and ``strength`` (channel,) say what several channels of a pixel are worth
+    together (:mod:`slams.observation.imagery_errors`).
+    """
 
     def __init__(
         self,
         network: ImageryNetwork,
+        channels: Sequence[str],
         coefficients: np.ndarray,
-        scale: float,
-        inflation: float = 1.0,
+        scale: np.ndarray,
     ) -> None:
-        self.network = network
-        self.coefficients = coefficients
-        self.scale = scale
-        self.inflation = inflation  # of the error's variance, see correlation_inflation
+        self.network, self.channels = network, tuple(channels)
+        self.coefficients, self.scale = coefficients, scale
+        self.inflation = np.ones(len(self.channels))
+        self.correlation = np.eye(len(self.channels))
+        self.strength = np.ones(len(self.channels))
 
-    def normalise(self, brightness: np.ndarray, times: np.ndarray) -> np.ndarray:
-        """Brightness temperature (time, latitude, longitude) in K to float32 anomalies."""
-        return ((brightness - evaluate(self.coefficients, times)) / self.scale).astype(np.float32)
+    def normalise(self, images: np.ndarray, times: np.ndarray) -> np.ndarray:
+        """Images (time, channel, latitude, longitude) in their units to float32 anomalies."""
+        result = np.empty(images.shape, np.float32)
+        for number, name in enumerate(self.channels):
+            season = evaluate(self.coefficients[number], times)
+            values = CHANNELS[name].transform(images[:, number])
+            result[:, number] = (values - season) / self.scale[number]
+        return result
 
     def save(self, path: Path, card: dict[str, Any]) -> None:
         """Write to a torch file of plain types."""
+        arrays = ("coefficients", "scale", "inflation", "correlation", "strength")
         torch.save(
             {
                 "settings": self.network.settings,
                 "weights": self.network.state_dict(),
-                "coefficients": torch.from_numpy(self.coefficients),
-                "scale": self.scale,
-                "inflation": self.inflation,
+                "channels": list(self.channels),
+                **{name: torch.from_numpy(getattr(self, name)) for name in arrays},
                 "card": card,
             },
             path,
@@ -81,59 +127,45 @@ class ImageryModel:
 
     @classmethod
     def load(cls, path: Path) -> "ImageryModel":
-        """Read a file written by :meth:`save`."""
+        """Read a file written by :meth:`save`; SlamsError where it is older than the channels."""
         state = cast(dict[str, Any], torch.load(path, map_location="cpu", weights_only=True))
+        if "channels" not in state:
+            raise SlamsError(f"{path} was written before imagery had channels: fit it again")
         network = ImageryNetwork(**state["settings"])
         network.load_state_dict(state["weights"])
         network.eval().requires_grad_(False)
-        return cls(network, state["coefficients"].numpy(), state["scale"], state["inflation"])
+        model = cls(
+            network, state["channels"], state["coefficients"].numpy(), state["scale"].numpy()
+        )
+        for name in ("inflation", "correlation", "strength"):
+            setattr(model, name, state[name].numpy())
+        return model
 
 
-def fit_season(pieces: list[xr.DataArray], harmonics: int) -> tuple[np.ndarray, float]:
-    """Seasonal cycle (term, latitude, longitude) of brightness temperature, and the scale, K.
+def fit_season(
+    pieces: Iterable[xr.DataArray], harmonics: int, channel: Channel = WINDOW
+) -> tuple[np.ndarray, float]:
+    """Seasonal cycle (term, latitude, longitude) of a channel, transformed, and its scale.
 
-    Cells never seen are NaN. Raises SlamsError where nothing was seen.
+    ``pieces`` are images (time, latitude, longitude) in the channel's unit. Cells never seen are
+    NaN. Raises SlamsError where nothing was seen.
     """
     running: HarmonicFit | None = None
     for piece in pieces:
         if running is None:
-            running = HarmonicFit(piece.shape[1:], harmonics)
-        running.add(piece["time"].values, piece.values.astype(np.float64))
+            running = HarmonicFit(piece.shape[1:], harmonics, channel.centre)
+        values = channel.transform(piece.values.astype(np.float64))
+        running.add(piece["time"].values, values)
     if running is None or not running.count.any():
         raise SlamsError(
-            "archives.imagery: no pixel was seen in periods.train; add imagery of that period or "
-            "leave out the stream"
+            f"archives.imagery: no pixel of {channel.name} was seen in periods.train; add images "
+            "of that period, or leave out the channel"
         )
     coefficients, variance = running.solve()
     scale = float(np.sqrt(np.nanmean(variance)))
     if not scale > 0:
-        raise SlamsError("archives.imagery: brightness temperature does not vary in periods.train")
+        raise SlamsError(f"archives.imagery: {channel.name} does not vary in periods.train")
     return coefficients, scale
-
-
-def correlation_inflation(residuals: np.ndarray, times: np.ndarray) -> float:
-    """By how much to multiply the error's variance because the errors are not independent.
-
-    ``residuals`` (time, latitude, longitude) are errors over their predicted standard deviation,
-    NaN where nothing was seen. The likelihood takes errors as independent; where neighbours err
-    alike, that counts the same news several times. The factor is the sum of the correlations over
-    the adjacent cells and times, taken as separable: the product of 1 + 2 r over latitude,
-    longitude and time, with r the correlation of neighbours (at least zero). It is times the
-    residuals' mean square, should they be larger than predicted.
-    """
-    size = float(np.nanmean(residuals**2))
-    following = np.diff(times) == np.diff(times).min() if len(times) > 1 else np.zeros(0, bool)
-    pairs = (
-        (residuals[:, 1:], residuals[:, :-1]),
-        (residuals, np.roll(residuals, 1, axis=-1)),
-        (residuals[1:][following], residuals[:-1][following]),
-    )
-    factor = max(size, 1.0)
-    for one, other in pairs:
-        product = one * other
-        if np.isfinite(product).any():
-            factor *= 1 + 2 * max(float(np.nanmean(product)) / size, 0.0)
-    return factor
 
 
 def context(normalisation: Normalisation, times: np.ndarray) -> Tensor:
@@ -154,7 +186,8 @@ def context(normalisation: Normalisation, times: np.ndarray) -> Tensor:
 def likelihood_loss(network: nn.Module, x: Tensor, target: Tensor) -> Tensor:
     """Gaussian negative log likelihood over the pixels seen.
 
-    ``x`` as :class:`ImageryNetwork`; ``target`` (batch, latitude, longitude), NaN where missing.
+    ``x`` as :class:`ImageryNetwork`; ``target`` (batch, channel, latitude, longitude), NaN where
+    missing.
     """
     mean, log_variance = network(x)
     seen = torch.isfinite(target)
@@ -164,12 +197,21 @@ def likelihood_loss(network: nn.Module, x: Tensor, target: Tensor) -> Tensor:
 
 
 class ImageryOperator(nn.Module):
-    """The fitted network in one window: normalised fields to normalised brightness temperature."""
+    """The fitted network in one window: normalised fields to normalised channels.
+
+    ``seen`` (step, channel, latitude, longitude) says which pixels have a value; all, by default.
+    """
 
     context: Tensor
+    inflation: Tensor
+    by_level = True  # the axis after the steps is the channels'
 
     def __init__(
-        self, model: ImageryModel, normalisation: Normalisation, times: np.ndarray
+        self,
+        model: ImageryModel,
+        normalisation: Normalisation,
+        times: np.ndarray,
+        seen: np.ndarray | None = None,
     ) -> None:
         super().__init__()
         levels = model.network.settings["levels"]
@@ -179,46 +221,70 @@ class ImageryOperator(nn.Module):
                 f"{len(normalisation.levels)}: fit it on the state's levels"
             )
         self.network = model.network
-        self.inflation = model.inflation
         self.register_buffer("context", context(normalisation, times))
+        if seen is None:
+            seen = np.ones((len(times), len(model.channels), 1, 1), bool)
+        factors = pixel_factors(model.correlation, model.strength, seen)
+        factors *= model.inflation[:, None, None]
+        self.register_buffer("inflation", torch.from_numpy(factors).float())
 
     def _inputs(self, x: Tensor) -> Tensor:
         inputs = torch.cat([x, self.context.expand(len(x), -1, -1, -1, -1)], dim=2)
         return inputs.flatten(0, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Means (batch, step, latitude, longitude) of fields (batch, step, level, lat, lon)."""
+        """Means (batch, step, channel, lat, lon) of fields (batch, step, level, lat, lon)."""
         return self.network(self._inputs(x))[0].unflatten(0, x.shape[:2])
 
     def variance(self, x: Tensor) -> Tensor:
         """Error variances of the same shape."""
         with torch.no_grad():
-            variance = self.inflation * self.network(self._inputs(x))[1].exp()
-        return variance.unflatten(0, x.shape[:2])
+            variance = self.network(self._inputs(x))[1].exp().unflatten(0, x.shape[:2])
+            return self.inflation * variance
 
 
 def observe(
-    brightness: xr.DataArray, model: ImageryModel, normalisation: Normalisation, times: np.ndarray
+    images: xr.DataArray, model: ImageryModel, normalisation: Normalisation, times: np.ndarray
 ) -> Observation:
-    """The imagery of a window; ``brightness`` (time, latitude, longitude) in K, paired by time.
+    """The imagery of a window; ``images`` (time, channel, latitude, longitude), paired by time.
 
-    Raises SlamsError where the images are not on the operator's cells, or are no brightness
-    temperatures in K.
+    Raises SlamsError where the images lack a channel of the operator's, are not on its cells, or
+    hold what the channel cannot be.
     """
-    if not brightness.get_index("time").is_unique:
+    if not images.get_index("time").is_unique:
         raise SlamsError(
             "stream imagery: there are several images of one time: keep one of each, by the "
             "time coordinate"
         )
-    found = brightness.reindex(time=times)
+    lacking = [name for name in model.channels if name not in images["channel"].values]
+    if lacking:
+        raise SlamsError(
+            f"stream imagery: the images lack {', '.join(lacking)}, which the operator takes: add "
+            "the channel, or fit the operator without it"
+        )
+    found = images.sel(channel=list(model.channels)).reindex(time=times)
     remedy = "regrid the images to the cells that the operator was fitted on, or fit it again"
     for name in ("latitude", "longitude"):
         cells = normalisation.dataset[name].values
         if found[name].shape != cells.shape or not np.allclose(found[name], cells):
             raise SlamsError(f"stream imagery: its {name}s are not those of the state: {remedy}")
-    fits(found.values, (len(times), *model.coefficients.shape[1:]), "imagery", remedy)
-    remedy = "mend the unit, or mark missing pixels as NaN"
-    plausible(found.values, "imagery", remedy, BRIGHTNESS_RANGE_K)
-    operator = ImageryOperator(model, normalisation, times)
-    value = model.normalise(found.values, times)
+    values = found.transpose("time", "channel", "latitude", "longitude").values
+    cells_of = model.coefficients.shape[2:]
+    fits(values, (len(times), len(model.channels), *cells_of), "imagery", remedy)
+    for number, name in enumerate(model.channels):
+        _possible(values[:, number], CHANNELS[name])
+    value = model.normalise(values, times)
+    operator = ImageryOperator(model, normalisation, times, np.isfinite(value))
     return Observation(operator, value, operator.variance, times, "imagery")
+
+
+def _possible(values: np.ndarray, channel: Channel) -> None:
+    """Raise SlamsError where a value that was seen is none that the channel can have."""
+    low, high = channel.limits
+    wrong = values[~(np.isnan(values) | ((values >= low) & (values <= high)))]
+    if len(wrong):
+        raise SlamsError(
+            f"stream imagery: {len(wrong)} values of {channel.name} are impossible, the first "
+            f"{wrong[0]:g} (possible are {low:g} to {high:g} {channel.units}): mend the unit, or "
+            "mark missing pixels as NaN"
+        )

@@ -5,7 +5,7 @@ training loop, and from :mod:`slams.recipes`, so that an edit here leaves the pr
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,16 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
+from slams.channels import CHANNELS
 from slams.errors import SlamsError
 from slams.observation.imagery import (
     ImageryModel,
     ImageryNetwork,
     context,
-    correlation_inflation,
     fit_season,
     likelihood_loss,
 )
+from slams.observation.imagery_errors import channel_correlation, correlation_inflation
 from slams.provenance import atomic
 from slams.recipes import averaged, spread_out, write_model
 from slams.statistics import Normalisation
@@ -38,6 +39,7 @@ def train_imagery(
     target: Path,
     *,
     statistics: xr.Dataset,
+    channels: Sequence[str],
     pieces: list[xr.DataArray],
     checks: list[xr.DataArray],
     architecture: Mapping[str, Any],
@@ -51,14 +53,19 @@ def train_imagery(
 ) -> None:
     """Fit the imagery operator and write it to ``target``.
 
-    ``pieces`` and ``checks`` are brightness_temperature(time, latitude, longitude) in K of the
-    training and of the validation period, paired with the fields by time.
+    ``pieces`` and ``checks`` are images (time, channel, latitude, longitude), in the units of
+    ``channels``, of the training and of the validation period; they are paired with the fields by
+    time.
     """
-    coefficients, scale = fit_season(pieces, harmonics)
+    seasons = [
+        fit_season((piece.sel(channel=name) for piece in pieces), harmonics, CHANNELS[name])
+        for name in channels
+    ]
+    coefficients = np.stack([season for season, _ in seasons])
     normalisation = Normalisation(statistics)
     torch.manual_seed(seed)
-    network = ImageryNetwork(training.shape[0], **architecture)
-    model = ImageryModel(network, coefficients, scale)
+    network = ImageryNetwork(training.shape[0], **architecture, channels=len(channels))
+    model = ImageryModel(network, channels, coefficients, np.array([scale for _, scale in seasons]))
 
     def pair(
         store: Store, images: list[xr.DataArray], period: str
@@ -72,8 +79,8 @@ def train_imagery(
                 f"archives.imagery: no image coincides in time with a field of periods.{period}; "
                 "add images of that period or leave out the stream"
             )
-        brightness = np.concatenate([piece.values for piece in images])
-        return of_store, model.normalise(brightness[of_images], common)
+        values = np.concatenate([piece.sel(channel=list(channels)).values for piece in images])
+        return of_store, model.normalise(values[of_images], common)
 
     fields, targets = pair(training, pieces, "train")
     check_fields, check_targets = pair(validation, checks, "validation")
@@ -107,11 +114,16 @@ def train_imagery(
         device=device,
     )
     network.cpu().eval()
-    model.inflation = correlation_inflation(
-        *_residuals(model, normalisation, validation, check_fields, check_targets)
-    )
-    card["error_inflation"] = model.inflation
-    log.info("errors are correlated: their variance is multiplied by %.1f", model.inflation)
+    residuals, strength = _residuals(model, normalisation, validation, check_fields, check_targets)
+    times = validation.times[check_fields]
+    each = [correlation_inflation(residuals[:, n], times) for n in range(len(channels))]
+    model.inflation, model.strength = np.array(each), strength
+    model.correlation = channel_correlation(residuals)
+    card["error_inflation"] = dict(zip(channels, each, strict=True))
+    card["error_correlation"] = model.correlation.round(4).tolist()
+    card["strength"] = dict(zip(channels, strength.tolist(), strict=True))
+    for name, factor in card["error_inflation"].items():
+        log.info("errors of %s are correlated: their variance times %.1f", name, factor)
     write_model(target, curve, card, attributes)
     with atomic(target) as temporary:
         model.save(temporary, card)
@@ -124,14 +136,28 @@ def _residuals(
     chosen: np.ndarray,
     targets: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Errors over their predicted standard deviation (time, latitude, longitude); their times."""
+    """Errors over their predicted standard deviation (time, channel, latitude, longitude).
+
+    And by how many such standard deviations the state moves each channel (channel,): the root mean
+    square of what is predicted, where something was seen.
+    """
     residuals = np.empty_like(targets)
+    signal = np.empty_like(targets)
     times = store.times[chosen]
     with torch.no_grad():
         for place, field in enumerate(chosen):
             x = torch.from_numpy(store.window(field, 1))
             about = context(normalisation, times[place : place + 1])
             mean, log_variance = model.network(torch.cat([x, about], dim=1))
-            error = targets[place] - mean[0].numpy()
-            residuals[place] = error / (0.5 * log_variance[0]).exp().numpy()
-    return residuals, times
+            deviation = (0.5 * log_variance[0]).exp().numpy()
+            residuals[place] = (targets[place] - mean[0].numpy()) / deviation
+            signal[place] = np.where(
+                np.isfinite(targets[place]), mean[0].numpy() / deviation, np.nan
+            )
+    unseen = [model.channels[n] for n in range(targets.shape[1]) if np.isnan(targets[:, n]).all()]
+    if unseen:
+        raise SlamsError(
+            f"archives.imagery: no pixel of {unseen[0]} was seen in periods.validation; add images "
+            "of that period, or leave out the channel"
+        )
+    return residuals, np.sqrt(np.nanmean(signal.astype(np.float64) ** 2, axis=(0, 2, 3)))

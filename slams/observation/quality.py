@@ -32,7 +32,8 @@ def expected(observation: Observation, fields: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance (n,) of what an observation of ``fields`` would give, its error in it.
 
     ``fields`` (m, step, level, latitude, longitude) are plausible normalised windows. The
-    variance B of a single value is drawn towards the stream's, since ``fields`` are few. Raises
+    variance B of a single value is drawn towards the stream's (where it has channels or levels,
+    that of the value's own), since ``fields`` are few. Raises
     SlamsError where there are fewer than two, which let nothing be expected.
     """
     if len(fields) < 2:
@@ -44,8 +45,18 @@ def expected(observation: Observation, fields: Tensor) -> tuple[Tensor, Tensor]:
         predicted = torch.cat([observation.predict(field[None]) for field in fields])
         error = torch.cat([observation.variance(field[None]) for field in fields]).mean(0)
     own, count = predicted.var(0), len(fields)
-    spread = (count * own + SHRINKAGE_FIELDS * own.mean()) / (count + SHRINKAGE_FIELDS)
+    pooled = _pooled(observation, own)
+    spread = (count * own + SHRINKAGE_FIELDS * pooled) / (count + SHRINKAGE_FIELDS)
     return predicted.mean(0), spread + error
+
+
+def _pooled(observation: Observation, own: Tensor) -> Tensor:
+    """The mean of ``own`` (n,) over the values of the same channel or level, or over all."""
+    if not getattr(observation.operator, "by_level", False):
+        return own.mean()
+    on_map = observation.on_map(own, torch.nan).transpose(0, 1).flatten(1)
+    means = on_map.nanmean(1).view(1, -1, *[1] * (observation.full.ndim - 2))
+    return means.expand(observation.full.shape).flatten()[observation.seen]
 
 
 def refuse_gross(observation: Observation, fields: Tensor, limit: float) -> tuple[Observation, int]:

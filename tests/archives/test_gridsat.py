@@ -1,17 +1,20 @@
 """GridSat-B1 in the layout of its header, and imagery that is in K already."""
 
 import json
+import shutil
 
 import netCDF4
 import numpy as np
 import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from imagery_files import FILL, LATITUDE, LONGITUDE
+from imagery_files import gridsat as real
 from servers.files import FileServer
 
 from slams.archives import gridsat
 from slams.errors import ArchiveError
-
-LATITUDE = np.arange(-70.0, 70.0, 3.5).astype("f4")
-LONGITUDE = np.arange(-180.0, 180.0, 3.6).astype("f4")
 
 
 def write(path, raw, *, packing=True, kind="i2"):
@@ -64,6 +67,110 @@ def test_already_decoded_kelvin_is_not_scaled_again(tmp_path, raw):
     assert float(gridsat.open(path).min()) > 180
 
 
+def test_a_file_that_xarray_decoded_and_wrote_again_is_the_same(tmp_path, raw):
+    """Whether its packing was kept, dropped, or left behind as attributes of floating values."""
+    raw[0, 3, 5] = FILL
+    expected = gridsat.open(real(tmp_path / "g.nc", irwin_cdr=raw))
+    with xr.open_dataset(tmp_path / "g.nc") as whole:
+        decoded = whole[["irwin_cdr"]].load()
+        decoded.to_netcdf(tmp_path / "kept.nc")
+        plainly = decoded.drop_encoding()
+        plainly.to_netcdf(tmp_path / "dropped.nc")
+        plainly["irwin_cdr"].attrs |= {"scale_factor": 0.01, "add_offset": 200.0}
+        with netCDF4.Dataset(tmp_path / "dropped.nc") as source:
+            assert source["irwin_cdr"].dtype.kind == "f"
+    shutil.copy(tmp_path / "dropped.nc", tmp_path / "left.nc")
+    with netCDF4.Dataset(tmp_path / "left.nc", "a") as file:
+        file["irwin_cdr"].setncatts({"scale_factor": 0.01, "add_offset": 200.0})
+    for name in ("kept", "dropped", "left"):
+        np.testing.assert_allclose(gridsat.open(tmp_path / f"{name}.nc"), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda raw: raw.astype("f4"), lambda raw: raw * 0.01 - 73.15],
+    ids=["counts", "Celsius"],
+)
+def test_floating_values_that_are_no_kelvin_are_told(tmp_path, raw, change):
+    path = write(tmp_path / "g.nc", change(raw), packing=False, kind="f4")
+    with pytest.raises(ArchiveError, match=r"g\.nc: most of irwin_cdr .* K, such as -"):
+        gridsat.open(path)
+
+
+@pytest.mark.parametrize("channel", ["irwin_cdr", "irwvp"])
+def test_a_file_as_the_provider_writes_it(tmp_path, raw, channel):
+    raw[0, 3, 5], raw[0, 3, 6] = FILL, -6001
+    both = {"irwin_cdr": raw, "irwvp": raw - 1500}
+    field = gridsat.open(real(tmp_path / "g.nc", **both), channel)
+    assert field.name == {"irwvp": "water_vapour_brightness_temperature"}.get(
+        channel, "brightness_temperature"
+    )
+    assert field.attrs == {"units": "K", "standard_name": "toa_brightness_temperature"}
+    assert field.sizes == {"time": 1, "latitude": LATITUDE.size, "longitude": LONGITUDE.size}
+    values = both[channel][0, ::-1] * 0.01 + 200.0
+    values = np.roll(values, LONGITUDE.size // 2, axis=1)
+    seen = ~np.isnan(field.values[0])
+    np.testing.assert_allclose(field.values[0][seen], values[seen], atol=1e-4)
+    lost = 2 if channel == "irwin_cdr" else 3  # colder by 15 K, the third is below 140 K
+    assert (~seen).sum() in (lost, 2)
+
+
+def test_a_channel_that_a_file_lacks_is_told(tmp_path, raw):
+    path = real(tmp_path / "g.nc", irwin_cdr=raw)
+    with pytest.raises(ArchiveError, match=r"g\.nc holds neither irwvp .* nor water_vapour_"):
+        gridsat.open(path, "irwvp")
+
+
+@given(
+    st.lists(st.integers(-6000, 17500) | st.just(FILL), min_size=4, max_size=4),
+    st.sampled_from([0.01, 0.02, 0.005]),
+)
+@settings(max_examples=20)
+def test_packed_values_come_back_to_half_a_step(tmp_path_factory, counts, step):
+    path = tmp_path_factory.mktemp("packed") / "g.nc"
+    raw = np.full((1, LATITUDE.size, LONGITUDE.size), 6000, "i2")
+    raw[0, 0, :4] = counts
+    write(path, raw)
+    with netCDF4.Dataset(path, "a") as file:
+        file["irwin_cdr"].scale_factor = step
+    found = gridsat.open(path).sel(latitude=-70.0).sortby("longitude").values[0]
+    found = np.roll(found, LONGITUDE.size // 2)[:4]
+    exact = np.asarray(counts) * step + 200.0
+    seen = (np.asarray(counts) != FILL) & (exact >= 140) & (exact <= 375)
+    edge = np.minimum(abs(exact - 140), abs(exact - 375)) < step / 2
+    assert ((np.isfinite(found) == seen) | edge).all()
+    both = np.isfinite(found) & seen
+    assert np.abs(found - exact)[both].max(initial=0.0) < step / 2
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_any_damage_gives_a_field_or_an_error_that_names_the_file(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("damage")
+    raw = np.full((1, LATITUDE.size, LONGITUDE.size), 6000, "i2")
+    whole = bytearray(real(folder / "g.nc", irwin_cdr=raw).read_bytes())
+    kind = data.draw(st.sampled_from(["bytes", "cut", "flips"]))
+    if kind == "bytes":
+        content = data.draw(st.binary(max_size=200))
+    elif kind == "cut":
+        content = whole[: data.draw(st.integers(0, len(whole) - 1))]
+    else:
+        for place in data.draw(st.lists(st.integers(0, len(whole) - 1), min_size=1, max_size=20)):
+            whole[place] = data.draw(st.integers(0, 255))
+        content = whole
+    broken = folder / "broken.nc"
+    broken.write_bytes(bytes(content))
+    try:
+        field = gridsat.open(broken)
+    except ArchiveError as error:
+        assert "broken.nc" in str(error)
+    else:
+        assert kind == "flips"
+        assert field.dims == ("time", "latitude", "longitude") and field.dtype == np.float32
+        seen = field.values[np.isfinite(field.values)]
+        assert ((seen >= 140) & (seen <= 375)).all()
+
+
 def test_values_outside_the_product_are_missing(tmp_path, raw):
     raw[0, 0, 0], raw[0, 0, 1] = -6001, 17501
     assert int(np.isnan(gridsat.open(write(tmp_path / "g.nc", raw))).sum()) == 2
@@ -76,6 +183,18 @@ def test_inspect_is_ready_for_json(tmp_path, raw):
     assert found["times"] == ["2000-01-01T00:00:00"]
     assert found["missing_fraction"] == pytest.approx(10 / LATITUDE.size)
     assert found["bytes"] == path.stat().st_size and len(found["sha256"]) == 64
+
+
+def test_inspect_says_which_sectors_are_missing(tmp_path, raw):
+    raw[..., (LONGITUDE > 59.0) & (LONGITUDE < 119.0)] = FILL
+    found = json.loads(json.dumps(gridsat.inspect(real(tmp_path / "g.nc", irwin_cdr=raw))))
+    assert [n for n, share in enumerate(found["missing_by_sector"]) if share > 0.5] == [2, 3]
+    assert sum(found["missing_by_sector"]) == pytest.approx(2.0, abs=0.15)
+    # A regional file has no column in most sectors.
+    with xr.open_dataset(tmp_path / "g.nc", mask_and_scale=False) as dataset:
+        dataset.isel(lon=slice(50, 58)).to_netcdf(tmp_path / "part.nc")
+    shares = gridsat.inspect(tmp_path / "part.nc")["missing_by_sector"]
+    assert shares[0] == 0.0 and shares[2:] == [None] * 10
 
 
 def test_an_image_without_any_value_is_legal(tmp_path, raw):
@@ -137,3 +256,25 @@ def test_names_and_fetching(tmp_path, raw):
     assert [path.name for path in fetched] == [gridsat.name(time) for time in wanted[:2]]
     missing = json.loads((tmp_path / "raw" / "missing-2000.json").read_text())
     assert [entry["file"] for entry in missing] == [gridsat.name(wanted[2])]
+    listed = gridsat.manifest(fetched, wanted)
+    assert json.loads(json.dumps(listed)) == {
+        "files": [str(path) for path in fetched],
+        "missing": [
+            {
+                "time": "2000-01-01T06:00:00",
+                "file": "GRIDSAT-B1.2000.01.01.06.v02r01.nc",
+                "reason": "no address has the file",
+            }
+        ],
+    }
+
+
+def test_a_mirror_is_asked_first_and_the_provider_for_what_it_lacks(tmp_path, raw):
+    body = write(tmp_path / "g.nc", raw).read_bytes()
+    wanted = np.datetime64("2000-01-01T00") + 3 * np.arange(2)
+    names = [f"/2000/{gridsat.name(time)}" for time in wanted]
+    with FileServer({names[0]: body}) as near, FileServer(dict.fromkeys(names, body)) as far:
+        fetched = gridsat.fetch(wanted, tmp_path, [far.url], mirrors=[f"{near.url}/"])
+        assert [path.name for path in fetched] == [gridsat.name(time) for time in wanted]
+        assert sorted(path for path, _ in near.asked) == names
+        assert [path for path, _ in far.asked] == names[1:]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from slams.archives import era5, gridsat, isd, planet, planet_stations
+from slams.archives import era5, gridsat, isd, planet, planet_imagery, planet_stations
 from slams.archives.planet import Planet
 from slams.errors import SlamsError
 
@@ -121,14 +121,39 @@ def test_gridsat_reader_gives_the_truth_and_the_gaps(raw: Path, truth: Planet) -
         missing.append(float(np.isnan(image.values).mean()))
     error = np.concatenate(errors)
     assert abs(error.mean()) < 0.02
-    assert error.std() == pytest.approx(planet.IMAGERY_NOISE_SD, rel=0.05)
+    assert error.std() == pytest.approx(planet_imagery.NOISE_SD, rel=0.05)
     assert 0 < np.median(missing) < 0.02
     assert 0.03 < np.mean(np.array(missing) > 0.05) < 0.35  # a sector is lost
 
 
+def test_water_vapour_comes_with_the_same_gaps(tmp_path: Path) -> None:
+    start, days = "2000-01-01", pd.date_range("2000-01-01", "2000-01-20")
+    world = Planet(start, "2000-01-20")
+    folders = {}
+    for channels in (["irwin_cdr"], ["irwin_cdr", "irwvp"]):
+        folders[len(channels)] = tmp_path / str(len(channels))
+        planet_imagery.write(folders[len(channels)], world, days, 10.0, channels)
+    errors = []
+    for path in sorted(folders[2].rglob("*.nc")):
+        window, vapour = gridsat.open(path), gridsat.open(path, "irwvp")
+        # A second channel leaves the first as it is.
+        alone = folders[1] / path.relative_to(folders[2])
+        np.testing.assert_array_equal(window, gridsat.open(alone))
+        np.testing.assert_array_equal(np.isnan(window), np.isnan(vapour))
+        expected = world.water_vapour_brightness_temperature(
+            vapour.time.values, vapour.latitude.values[:, None], vapour.longitude.values
+        )
+        errors.append((vapour.values - expected)[~np.isnan(vapour.values)])
+    error = np.concatenate(errors)
+    assert abs(error.mean()) < 0.02
+    assert error.std() == pytest.approx(planet_imagery.NOISE_SD, rel=0.05)
+    # It sees higher, and so colder, air than the window does.
+    assert float(vapour.mean()) < float(window.mean()) - 5
+
+
 def test_some_imagery_files_do_not_exist(tmp_path: Path) -> None:
     times = pd.date_range("2000-01-01", "2000-12-31")
-    planet._write_imagery(tmp_path, Planet("2000-01-01", "2000-12-31"), times, 30.0)
+    planet_imagery.write(tmp_path, Planet("2000-01-01", "2000-12-31"), times, 30.0)
     assert 358 <= len(list(tmp_path.rglob("*.nc"))) < 366
 
 
@@ -347,6 +372,8 @@ def test_clouds_are_cold_and_follow_poleward_air(anomaly: np.ndarray) -> None:
     [
         ({"spacing": 7.0}, "spacing"),
         ({"imagery_spacing": 0.0}, "imagery_spacing"),
+        ({"channels": ["olr"]}, "channels"),
+        ({"channels": []}, "channels"),
         ({"levels": []}, "levels"),
         ({"levels": [5, 500]}, "levels"),
         ({"levels": [500, 500]}, "levels"),

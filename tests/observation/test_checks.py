@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 
 from slams.errors import SlamsError
-from slams.observation.checks import BRIGHTNESS_RANGE_K, SURFACE_RANGE_K, fits, plausible, whole
+from slams.observation.checks import SURFACE_RANGE_K, fits, plausible, whole
 
 
 def test_temperatures_pass_and_missing_values_too():
     plausible(np.array([150.0, np.nan, 350.0]), "stations", "mend it", SURFACE_RANGE_K)
-    plausible(np.array([140.0, 375.0]), "imagery", "mend it", BRIGHTNESS_RANGE_K)
     # A model's cold tropopause, and a hot stratopause.
     whole(np.array([138.0, 310.0]), "background", "mend it")
 

@@ -14,7 +14,6 @@ from slams.observation.imagery import (
     ImageryNetwork,
     ImageryOperator,
     context,
-    correlation_inflation,
     fit_season,
     likelihood_loss,
     observe,
@@ -35,7 +34,7 @@ class Constant(nn.Module):
         self.answer = nn.Parameter(torch.tensor([mean, log_variance]))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        ones = torch.ones_like(x[:, 0])
+        ones = torch.ones_like(x[:, :1])
         return self.answer[0] * ones, self.answer[1] * ones
 
 
@@ -44,10 +43,10 @@ def model(seed: int = 0) -> ImageryModel:
     network = ImageryNetwork(len(LEVELS), width=8, depth=2)
     network.eval().requires_grad_(False)
     season = np.stack([np.full(CELLS, 260.0), np.full(CELLS, 5.0), np.full(CELLS, -3.0)])
-    return ImageryModel(network, season, 10.0)
+    return ImageryModel(network, ("irwin_cdr",), season[None], np.array([10.0]))
 
 
-def images(times: np.ndarray, values: np.ndarray) -> xr.DataArray:
+def image(times: np.ndarray, values: np.ndarray) -> xr.DataArray:
     return xr.DataArray(
         values,
         dims=("time", "latitude", "longitude"),
@@ -56,8 +55,13 @@ def images(times: np.ndarray, values: np.ndarray) -> xr.DataArray:
     )
 
 
+def images(times: np.ndarray, values: np.ndarray, channel: str = "irwin_cdr") -> xr.DataArray:
+    """One channel's images (time, channel, latitude, longitude)."""
+    return image(times, values).expand_dims(channel=[channel], axis=1)
+
+
 def test_the_loss_is_the_gaussian_likelihood():
-    target = torch.randn(2, *CELLS, generator=torch.Generator().manual_seed(0))
+    target = torch.randn(2, 1, *CELLS, generator=torch.Generator().manual_seed(0))
     loss = likelihood_loss(Constant(0.5, np.log(4.0)), torch.zeros(2, INPUTS, *CELLS), target)
     normal = torch.distributions.Normal(0.5, 2.0)
     expected = -(normal.log_prob(target) + 0.5 * np.log(2 * np.pi)).mean()
@@ -66,7 +70,7 @@ def test_the_loss_is_the_gaussian_likelihood():
 
 def test_missing_pixels_count_for_nothing():
     generator = torch.Generator().manual_seed(0)
-    target = torch.randn(2, *CELLS, generator=generator)
+    target = torch.randn(2, 1, *CELLS, generator=generator)
     missing = torch.rand(target.shape, generator=generator) < 0.5
     x = torch.randn(2, INPUTS, *CELLS, generator=generator)
     seen_alone = torch.where(missing, torch.nan, target)
@@ -74,7 +78,7 @@ def test_missing_pixels_count_for_nothing():
     results = []
     for scramble in (0.0, 1e3):
         # What the network is asked where nothing was seen does not matter either.
-        loss = likelihood_loss(network, x + scramble * missing[:, None], seen_alone)
+        loss = likelihood_loss(network, x + scramble * missing, seen_alone)
         results.append([loss, *torch.autograd.grad(loss, list(network.parameters()))])
     for one, other in zip(*results, strict=True):
         assert torch.isfinite(one).all()
@@ -88,7 +92,7 @@ def test_missing_pixels_count_for_nothing():
 
 def test_the_network_learns_the_error_by_maximum_likelihood():
     """At the minimum the mean and variance are those of the targets."""
-    target = 0.7 + 1.5 * torch.randn(8, *CELLS, generator=torch.Generator().manual_seed(1))
+    target = 0.7 + 1.5 * torch.randn(8, 1, *CELLS, generator=torch.Generator().manual_seed(1))
     network = Constant(0.0, 0.0)
     optimiser = torch.optim.LBFGS(network.parameters(), max_iter=50)
 
@@ -111,7 +115,7 @@ def test_every_cell_is_seen_by_itself_and_the_variance_is_bounded():
     other[..., 3, 5] += 1.0
     (mean, log_variance), (mean2, log_variance2) = network(x), network(other)
     changed = (mean != mean2) | (log_variance != log_variance2)
-    assert changed.nonzero().tolist() == [[0, 3, 5]]
+    assert changed.nonzero().tolist() == [[0, 0, 3, 5]]
     assert VARIANCE_RANGE[0] <= log_variance.min().item()
     assert log_variance.max().item() <= VARIANCE_RANGE[1]
 
@@ -136,7 +140,7 @@ def test_the_operator_is_the_network_in_the_windows_context():
     operator = ImageryOperator(fitted, NORMALISATION, TIMES)
     x = torch.from_numpy(weather(6, seed=1)).view(2, 3, len(LEVELS), *CELLS)
     mean, variance = operator(x), operator.variance(x)
-    assert mean.shape == variance.shape == (2, 3, *CELLS)
+    assert mean.shape == variance.shape == (2, 3, 1, *CELLS)
     around = context(NORMALISATION, TIMES)
     for member in range(2):
         for step in range(3):
@@ -149,7 +153,7 @@ def test_the_operator_is_the_network_in_the_windows_context():
 def test_the_operators_gradient_is_its_change():
     operator = ImageryOperator(model(), NORMALISATION, TIMES).double()
     x = torch.from_numpy(weather(3, seed=1))[None].double().requires_grad_()
-    assert torch.autograd.gradcheck(lambda v: operator(v)[0, 1, 3, 4], x, fast_mode=True)
+    assert torch.autograd.gradcheck(lambda v: operator(v)[0, 1, 0, 3, 4], x, fast_mode=True)
 
 
 def test_the_season_is_found_in_spite_of_missing_pixels():
@@ -160,7 +164,7 @@ def test_the_season_is_found_in_spite_of_missing_pixels():
     values = base + 12 * np.cos(angle) - 4 * np.sin(angle) + 3 * rng.standard_normal((730, *CELLS))
     values[rng.random(values.shape) < 0.4] = np.nan
     values[:, 2, 3] = np.nan
-    pieces = [images(times[:300], values[:300]), images(times[300:], values[300:])]
+    pieces = [image(times[:300], values[:300]), image(times[300:], values[300:])]
     season, scale = fit_season(pieces, harmonics=1)
     assert np.isnan(season[:, 2, 3]).all()
     known = np.isfinite(season[0])
@@ -173,12 +177,12 @@ def test_the_season_is_found_in_spite_of_missing_pixels():
 
 def test_imagery_that_shows_nothing_is_an_error_that_names_the_archive():
     times = days("2001-01-01", 20)
-    nothing = images(times, np.full((20, *CELLS), np.nan))
+    nothing = image(times, np.full((20, *CELLS), np.nan))
     for pieces in ([nothing], []):
-        with pytest.raises(SlamsError, match=r"archives.imagery: no pixel was seen"):
+        with pytest.raises(SlamsError, match=r"archives.imagery: no pixel of irwin_cdr was seen"):
             fit_season(pieces, harmonics=0)
     with pytest.raises(SlamsError, match=r"archives.imagery: .* does not vary"):
-        fit_season([images(times, np.full((20, *CELLS), 250.0))], harmonics=0)
+        fit_season([image(times, np.full((20, *CELLS), 250.0))], harmonics=0)
 
 
 def test_images_are_paired_by_time():
@@ -197,7 +201,7 @@ def test_images_are_paired_by_time():
     for step, brightness in ((0, 255.0), (2, 257.0)):
         expected = (brightness - season[step]) / 10
         np.testing.assert_allclose(observation.full[step].flatten()[1:], expected, rtol=1e-4)
-        assert torch.isnan(observation.full[step, 0, 0])
+        assert torch.isnan(observation.full[step, 0, 0, 0])
 
 
 @pytest.mark.parametrize("wrong", [-20.0, 139.0, 376.0, float("inf")])
@@ -205,26 +209,29 @@ def test_a_pixel_that_is_no_temperature_is_told(wrong):
     values = np.full((3, *CELLS), 255.0)
     values[1, 2, 3] = wrong
     values[1, 2, 4] = np.nan
-    with pytest.raises(SlamsError, match=r"stream imagery: 1 values are no temperatures .* NaN$"):
+    with pytest.raises(
+        SlamsError, match=r"stream imagery: 1 values of irwin_cdr are impossible, .* NaN$"
+    ):
         observe(images(TIMES, values), model(), NORMALISATION, TIMES)
 
 
 def test_images_of_other_cells_are_told():
-    image = images(TIMES, np.full((3, *CELLS), 255.0)).isel(longitude=slice(0, 8))
+    part = images(TIMES, np.full((3, *CELLS), 255.0)).isel(longitude=slice(0, 8))
     with pytest.raises(SlamsError, match="longitudes are not those of the state: regrid"):
-        observe(image, model(), NORMALISATION, TIMES)
+        observe(part, model(), NORMALISATION, TIMES)
     turned = images(TIMES, np.full((3, *CELLS), 255.0)).isel(latitude=slice(None, None, -1))
     with pytest.raises(SlamsError, match="latitudes are not those of the state"):
         observe(turned, model(), NORMALISATION, TIMES)
 
 
 def test_images_of_one_time_and_operators_of_other_levels_are_told():
-    image = images(TIMES, np.full((3, *CELLS), 255.0))
+    once = images(TIMES, np.full((3, *CELLS), 255.0))
     with pytest.raises(SlamsError, match="several images of one time"):
-        observe(xr.concat([image, image], dim="time"), model(), NORMALISATION, TIMES)
-    other = ImageryModel(ImageryNetwork(7), np.full((1, *CELLS), 250.0), 10.0)
+        observe(xr.concat([once, once], dim="time"), model(), NORMALISATION, TIMES)
+    network, season = ImageryNetwork(7), np.full((1, 1, *CELLS), 250.0)
+    other = ImageryModel(network, ["irwin_cdr"], season, np.array([10.0]))
     with pytest.raises(SlamsError, match=f"of 7 levels, the state has {len(LEVELS)}"):
-        observe(image, other, NORMALISATION, TIMES)
+        observe(once, other, NORMALISATION, TIMES)
 
 
 def test_the_error_is_the_networks_own():
@@ -240,9 +247,9 @@ def test_the_error_is_the_networks_own():
 
 def test_a_cell_without_a_season_is_missing():
     fitted = model()
-    fitted.coefficients[:, 4, 4] = np.nan
+    fitted.coefficients[:, :, 4, 4] = np.nan
     observation = observe(images(TIMES, np.full((3, *CELLS), 255.0)), fitted, NORMALISATION, TIMES)
-    assert torch.isnan(observation.full[:, 4, 4]).all()
+    assert torch.isnan(observation.full[:, :, 4, 4]).all()
     assert len(observation) == 3 * (CELLS[0] * CELLS[1] - 1)
 
 
@@ -254,25 +261,8 @@ def test_a_model_comes_back_from_its_file(tmp_path):
     one, other = (ImageryOperator(m, NORMALISATION, TIMES) for m in (fitted, loaded))
     assert torch.equal(one(x), other(x))
     assert torch.equal(one.variance(x), other.variance(x))
-    brightness = np.full((3, *CELLS), 255.0)
+    brightness = np.full((3, 1, *CELLS), 255.0)
     np.testing.assert_array_equal(
         fitted.normalise(brightness, TIMES), loaded.normalise(brightness, TIMES)
     )
     assert not any(p.requires_grad for p in loaded.network.parameters())
-
-
-def test_correlated_errors_count_for_less():
-    random = np.random.default_rng(0)
-    white = random.standard_normal((60, 40, 80))
-    times = np.datetime64("2001-01-01", "ns") + np.arange(60) * np.timedelta64(1, "D")
-    assert correlation_inflation(white, times) == pytest.approx(1, abs=0.05)
-    # The mean of two neighbours in longitude correlates by a half with the next such mean.
-    pairs = (white + np.roll(white, 1, axis=-1)) / np.sqrt(2)
-    assert correlation_inflation(pairs, times) == pytest.approx(2, abs=0.1)
-    days = (white[1:] + white[:-1]) / np.sqrt(2)
-    assert correlation_inflation(days, times[1:]) == pytest.approx(2, abs=0.1)
-    # Days that do not follow one another say nothing of the correlation in time.
-    assert correlation_inflation(days[::2], times[1::2]) == pytest.approx(1, abs=0.05)
-    missing = np.where(random.random(pairs.shape) < 0.3, np.nan, pairs)
-    assert correlation_inflation(missing, times) == pytest.approx(2, abs=0.1)
-    assert correlation_inflation(2 * white, times) == pytest.approx(4, abs=0.2)

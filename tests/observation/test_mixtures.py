@@ -31,7 +31,8 @@ PLACES = np.degrees(np.arcsin(np.linspace(-1, 1, 20))), np.linspace(0, 359, 20)
 def imagery() -> ImageryOperator:
     torch.manual_seed(2)
     network = ImageryNetwork(len(LEVELS), width=8).eval().requires_grad_(False)
-    model = ImageryModel(network, np.full((1, *GRID.shape), 250.0), 10.0)
+    season = np.full((1, 1, *GRID.shape), 250.0)
+    model = ImageryModel(network, ("irwin_cdr",), season, np.array([10.0]))
     return ImageryOperator(model, NORMALISATION, TIMES)
 
 

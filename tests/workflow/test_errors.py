@@ -90,7 +90,7 @@ def test_wrong_raw_files_are_named(raw: Copy, samples: Path) -> None:
     assert said["ingest_era5"].startswith("cut.nc cannot be read as netCDF")
     assert said["ingest_era5"].endswith("truncated or damaged: delete it and fetch it again.")
     assert said["ingest_stations"].startswith(f"{daily} is another product")
-    assert said["ingest_imagery"].startswith(f"{PLANET}/era5/2001/era5_t_2001-01.nc holds neither")
+    assert said["ingest_imagery"].startswith(f"{PLANET}/era5/2001/era5_t_2001-01.nc holds none of")
 
 
 def test_other_products_and_stations_without_reports_are_named(raw: Copy, samples: Path) -> None:
@@ -102,7 +102,9 @@ def test_other_products_and_stations_without_reports_are_named(raw: Copy, sample
         era5={"paths": [image]},
         stations={"paths": [f"{samples}/isd_full/1901.gz"], "history": HISTORY},
     )
-    assert said["ingest_era5"].startswith(f"{image} holds ['irwin_cdr'] and no air temperature")
+    assert said["ingest_era5"].startswith(
+        f"{image} holds ['irwin_cdr', 'irwvp'] and no air temperature"
+    )
     assert said["ingest_stations"].startswith(
         "archives.stations: no report of 2001 can be used (outside the period 6565); add files of "
         "that year, or mend archives.stations.history"
@@ -121,7 +123,7 @@ def test_what_the_archives_lack_is_named(raw: Copy, samples: Path) -> None:
             "paths": [f"{PLANET}/isd/global-hourly/{{year}}/*.csv"],
             "history": "empty.csv",
         },
-        imagery={"paths": ["of-2000.nc"]},
+        imagery={"paths": ["of-2000.nc"], "channels": ["irwin_cdr"]},
     )
     assert said.keys() == {"ingest_era5", "ingest_stations", "regrid_imagery"}
     assert said["ingest_era5"] == (
@@ -131,6 +133,6 @@ def test_what_the_archives_lack_is_named(raw: Copy, samples: Path) -> None:
     )
     assert said["ingest_stations"].startswith("empty.csv lists no station with an identifier")
     assert (
-        "none of its files holds a time that the periods ask of 2001; add files of those times"
-        in (said["regrid_imagery"])
+        "none of its files holds a time that the periods ask of 2001 in the channel irwin_cdr; add "
+        "files of those times" in said["regrid_imagery"]
     )

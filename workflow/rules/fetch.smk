@@ -23,6 +23,7 @@ rule make_planet:
         levels=config["levels"],
         hours=config["time"]["hours"],
         planet=config["planet"],
+        channels=config["archives"]["imagery"]["channels"],
         seed=config["seed"],
     script:
         "../scripts/make_planet.py"
@@ -119,7 +120,7 @@ rule fetch_stations:
 
 
 rule fetch_imagery:
-    """A year of images at the wanted times; the manifest lists what there is."""
+    """A year of GridSat-B1 images at the wanted times; the manifest lists what there is."""
     output:
         manifest=update(f"{RAW}/gridsat/{{year}}.json"),
     log:
@@ -132,5 +133,34 @@ rule fetch_imagery:
         times=lambda w: [
             t.isoformat() for t in wanted_times(*SPLITS) if t.year == int(w.year)
         ],
+        mirrors=config["archives"]["imagery"]["mirrors"],
     script:
         "../scripts/fetch_imagery.py"
+
+
+rule fetch_olr:
+    """NOAA's interpolated outgoing longwave radiation: one file for all years."""
+    output:
+        update(f"{RAW}/olr/{psl_files.OLR_FILE}"),
+    log:
+        f"{RESULTS}/logs/fetch_olr.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fetch_olr.tsv"
+    conda:
+        ENVIRONMENT
+    script:
+        "../scripts/fetch_olr.py"
+
+
+rule fetch_precipitation:
+    """A year of CPC's daily precipitation."""
+    output:
+        update(f"{RAW}/cpc/precip.{{year}}.nc"),
+    log:
+        f"{RESULTS}/logs/fetch_precipitation/{{year}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fetch_precipitation/{{year}}.tsv"
+    conda:
+        ENVIRONMENT
+    script:
+        "../scripts/fetch_precipitation.py"

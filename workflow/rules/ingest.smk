@@ -29,7 +29,7 @@ rule ingest_era5:
 
 
 rule ingest_imagery:
-    """Read a year's raw images in full; list them with hashes and what they miss."""
+    """Read a year's raw images at the wanted times; list them with hashes and what they miss."""
     input:
         raw=raw_imagery,
     output:
@@ -43,6 +43,7 @@ rule ingest_imagery:
         ENVIRONMENT
     params:
         code=code("ingest_imagery"),
+        channels=config["archives"]["imagery"]["channels"],
         times=lambda w: [
             t.isoformat() for t in wanted_times(*SPLITS) if t.year == int(w.year)
         ],
@@ -100,7 +101,7 @@ rule regrid_era5:
 
 
 rule regrid_imagery:
-    """A year of brightness temperature on the common cells."""
+    """A year of images on the common cells."""
     input:
         inventory=f"{RESULTS}/inventory/imagery-{{year}}.json",
     output:
@@ -114,6 +115,7 @@ rule regrid_imagery:
         ENVIRONMENT
     params:
         code=code("regrid_imagery"),
+        channels=config["archives"]["imagery"]["channels"],
         spacing=config["grid"]["spacing"],
         times=lambda w: [
             t.isoformat() for t in wanted_times(*SPLITS) if t.year == int(w.year)

@@ -68,7 +68,16 @@ def raw_imagery(wildcards):
         ]
     if source("imagery") == "planet":
         return [f"{RAW}/planet/gridsat"]
-    return [f"{RAW}/gridsat/{wildcards.year}.json"]
+    times = [t for t in wanted_times(*SPLITS) if t.year == int(wildcards.year)]
+    channels = config["archives"]["imagery"]["channels"]
+    raw = []
+    if set(channels) & set(GRIDSAT):
+        raw.append(f"{RAW}/gridsat/{wildcards.year}.json")
+    if "olr" in channels:
+        raw += [f"{RAW}/olr/{name}" for name in psl_files.olr_files(times)]
+    if "precipitation" in channels:
+        raw += [f"{RAW}/cpc/{name}" for name in psl_files.precipitation_files(times)]
+    return raw
 
 
 def prior_stores(wildcards):

@@ -168,7 +168,7 @@ rule fit_persistence:
 
 
 rule fit_imagery:
-    """The network from profiles to brightness temperature, with its error."""
+    """The network from profiles to the channels of the imagery, with their errors."""
     input:
         train_images=regridded("imagery", "train"),
         validation_images=regridded("imagery", "validation"),
@@ -193,6 +193,7 @@ rule fit_imagery:
     params:
         code=code("fit_imagery"),
         imagery=config["operators"]["imagery"],
+        channels=config["archives"]["imagery"]["channels"],
         harmonics=config["statistics"]["harmonics"],
         periods={
             split: [t.isoformat() for t in experiment.periods(config)[split]]

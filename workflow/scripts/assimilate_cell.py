@@ -6,7 +6,7 @@ from slams import device
 from slams.archives import station_set
 from slams.assimilation import Streams, assimilate_cell
 from slams.job import job
-from slams.observation.imagery import ImageryModel
+from slams.observation.imagery import ImageryModel, read
 from slams.prior import Prior
 from slams.provenance import atomic, attributes
 from slams.store import Store
@@ -18,9 +18,9 @@ with job(snakemake.log[0], snakemake.threads), device.claim(snakemake.params.dev
         streams.stations = station_set.read(given.stations)
         streams.station_fit = xr.load_dataset(given.station_fit)
     if hasattr(given, "imagery_model"):
-        images = [xr.load_dataset(path)["brightness_temperature"] for path in given.imagery]
-        streams.imagery = xr.concat(images, dim="time")
         streams.imagery_model = ImageryModel.load(given.imagery_model)
+        images = read(given.imagery, streams.imagery_model.channels)
+        streams.imagery = xr.concat(list(images), dim="time")
     if hasattr(given, "persistence"):
         streams.persistence = xr.load_dataset(given.persistence)
     data = assimilate_cell(

@@ -1,4 +1,4 @@
-"""A year of GridSat-B1 images, and the manifest of those there are."""
+"""A year of GridSat-B1 images, and the manifest of those there are and those there are not."""
 
 from pathlib import Path
 
@@ -6,6 +6,6 @@ from slams.archives import gridsat, inventory
 from slams.job import job
 
 with job(snakemake.log[0]):
-    manifest = Path(snakemake.output.manifest)
-    files = gridsat.fetch(snakemake.params.times, manifest.parent)
-    inventory.write({"files": list(map(str, files))}, manifest)
+    manifest, times = Path(snakemake.output.manifest), snakemake.params.times
+    files = gridsat.fetch(times, manifest.parent, mirrors=snakemake.params.mirrors)
+    inventory.write(gridsat.manifest(files, times), manifest)

@@ -1,20 +1,18 @@
-"""Read a year's raw files of imagery in full; write their inventory."""
+"""Read a year's raw files of imagery at the wanted times; write their inventory."""
 
 from datetime import datetime
 
-from slams.archives import gridsat, inventory
+from slams.archives import imagery, inventory
 from slams.job import job
 from slams.provenance import attributes
 
 with job(snakemake.log[0]):
     year = int(snakemake.wildcards.year)
-    found = inventory.take(
+    found = imagery.take(
         inventory.files(snakemake.input.raw, year, "GRIDSAT-B1.*.nc"),
-        gridsat.inspect,
-        archive="imagery",
+        channels=snakemake.params.channels,
         year=year,
         wanted=[datetime.fromisoformat(time) for time in snakemake.params.times],
-        complete=False,
     )
     facts = attributes(snakemake.config, snakemake.config["seed"], [])
     facts["inputs"] = inventory.hashes(found)

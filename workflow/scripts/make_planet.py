@@ -16,5 +16,6 @@ with job(snakemake.log[0]):
         hours=snakemake.params.hours,
         stations=settings["stations"],
         imagery_spacing=settings["imagery_spacing"],
+        channels=snakemake.params.channels,
         seed=snakemake.params.seed,
     )
