@@ -16,9 +16,7 @@ def main() -> None:
     planning = commands.add_parser(
         "plan", help="print what an experiment will download and need; nothing is started"
     )
-    planning.add_argument(
-        "--configfile", nargs="+", type=Path, default=[], help="as for snakemake"
-    )
+    planning.add_argument("--configfile", nargs="+", type=Path, default=[], help="as for snakemake")
     arguments = parser.parse_args()
     try:
         given = [load(path) for path in [Path("config/config.yaml"), *arguments.configfile]]

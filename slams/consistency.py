@@ -46,6 +46,7 @@ def faults(config: Config) -> list[str]:
         _hours,
         _levels,
         _grid,
+        _era5,
         _periods,
         _arms,
         _imagery,
@@ -72,7 +73,8 @@ def _levels(config: Config) -> Iterator[str]:
     levels = config["levels"]
     if any(lower <= upper for upper, lower in pairwise(levels)):
         yield f"levels is {levels}: must increase (top first), each level once"
-    if config["archives"]["era5"]["source"] == "cds":
+    era5 = config["archives"]["era5"]
+    if era5["source"] == "cds" or (era5["source"] == "arco" and era5["address"] is None):
         unknown = [level for level in levels if level not in ERA5_LEVELS]
         if unknown:
             yield f"levels has {_list(unknown)}: ERA5 has {_list(sorted(ERA5_LEVELS))} hPa"
@@ -85,6 +87,28 @@ def _grid(config: Config) -> Iterator[str]:
     spacing = config["grid"]["spacing"]
     if abs(180 / spacing - round(180 / spacing)) > 1e-9:
         yield f"grid.spacing is {spacing:g}: must divide 180 degrees, as 1.5 and 7.5 do"
+
+
+def _era5(config: Config) -> Iterator[str]:
+    """What is fetched of ERA5 has points enough, and lies where it can be asked for."""
+    section = config["archives"]["era5"]
+    source, spacing, area = section["source"], section["spacing"], section["area"]
+    key, cells = "archives.era5.spacing", config["grid"]["spacing"]
+    if spacing is not None and source in ("cds", "arco"):
+        if spacing > cells:
+            yield f"{key} is {spacing:g}: must be at most grid.spacing, {cells:g}, or null"
+        elif source == "arco" and abs(180 / spacing - round(180 / spacing)) > 1e-9:
+            yield f"{key} is {spacing:g}: with source arco it must divide 180 degrees, as 1.5 does"
+    if area is None:
+        return
+    north, west, south, east = area
+    if source != "cds":
+        yield f"archives.era5.area is {area}: source {source} takes none; set it to null"
+    elif not -90 <= south < north <= 90 or not west < east <= west + 360:
+        yield (
+            f"archives.era5.area is {area}: must be north, west, south, east, with south < north "
+            "and west < east"
+        )
 
 
 def _periods(config: Config) -> Iterator[str]:

@@ -19,6 +19,8 @@ Cell = tuple[str, str, str]
 AXES = ("coarse", "noise", "sparse", "persistence")
 # The axes along which the background is a degraded truth, which is what the paper observes.
 DEGRADED = ("coarse", "noise", "sparse")
+# Endings of files that lie beside data: notes, lists, indices, what is half fetched.
+NO_DATA = frozenset((".part", ".part-tag", ".json", ".idx", ".txt", ".md", ".pdf"))
 # The cell of an arm that sees no background: its degradation does not matter.
 NO_AXIS = ("none", "0")
 
@@ -140,7 +142,7 @@ def matches(pattern: str, samples: str, year: int) -> Iterator[Path]:
 
     A relative pattern counts from the working directory. The folder of samples may have
     wildcard characters in its own name: they stand for themselves. A folder stands for the files
-    below its folders of the year, or for all of its files where it is such a folder itself.
+    in it: those below its folders of the year, where it has folders of years or is one itself.
     """
     parts = Path(pattern).parts
     wild = next((i for i, part in enumerate(parts) if set(part) & set("*?[")), len(parts))
@@ -149,18 +151,28 @@ def matches(pattern: str, samples: str, year: int) -> Iterator[Path]:
         if folder.is_file():
             yield folder
         elif folder.is_dir():
-            yield from _of_year(folder, year)
+            yield from (path for path in _inside(folder, year) if _is_data(path))
         return
     rest = str(Path(*(fill(part, samples, year) for part in parts[wild:])))
     if folder.is_dir():
         yield from (path for path in folder.glob(rest) if path.is_file())
 
 
-def _of_year(folder: Path, year: int) -> Iterator[Path]:
-    """The files of a year in a folder that is laid out as the providers do."""
-    folders = [folder] if folder.name == str(year) else folder.glob(f"**/{year}")
-    for found in folders:
-        yield from (path for path in found.rglob("*") if path.is_file())
+def _inside(folder: Path, year: int) -> list[Path]:
+    """What a folder holds of a year: all of it where no folders in it are named after years."""
+    if folder.name == str(year):
+        return sorted(folder.rglob("*"))
+    of_years = [path for path in folder.rglob("[12][0-9][0-9][0-9]") if path.is_dir()]
+    if not of_years:
+        return sorted(folder.iterdir())
+    return sorted(path for of in of_years if of.name == str(year) for path in of.rglob("*"))
+
+
+def _is_data(path: Path) -> bool:
+    """A file that may hold data, by its name, and not what a killed job left half written."""
+    if path.name.startswith(".") or path.suffix.lower() in NO_DATA:
+        return False
+    return path.is_file()
 
 
 def fill(text: str, samples: str, year: int | None = None) -> str:

@@ -4,7 +4,6 @@ Figures of what is made here (fields, store, cells) follow from the configuratio
 comes from an archive are of typical files, as noted beside each, and say how much, not exactly.
 """
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -144,9 +143,7 @@ def _planet(config: Config) -> Iterator[Item]:
     pixels = 140 / planet["imagery_spacing"] * 360 / planet["imagery_spacing"]
     size = len(times) * (len(config["levels"]) * points * FLOAT + pixels * 2)
     there = Path(config["raw"], "planet").exists()
-    yield Item(
-        "synthetic planet", disk=0.0 if there else size, there=int(there), exact=False
-    )
+    yield Item("synthetic planet", disk=0.0 if there else size, there=int(there), exact=False)
 
 
 def _local(config: Config, archive: str) -> Item:
@@ -220,12 +217,16 @@ def size_text(size: float) -> str:
     units = ("B", "kB", "MB", "GB", "TB", "PB")
     power = 0 if size < 1 else min(len(units) - 1, int(np.log10(size) // 3))
     number = size / 1000**power
-    return f"{number:.0f} {units[power]}" if number >= 10 or not power else f"{number:.1f} {units[power]}"
+    return (
+        f"{number:.0f} {units[power]}"
+        if number >= 10 or not power
+        else f"{number:.1f} {units[power]}"
+    )
 
 
 def room(folder: Path) -> int:
     """Bytes free where a folder is, or will be."""
-    folder = Path(os.path.abspath(folder))
+    folder = Path(folder).resolve()
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free

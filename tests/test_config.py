@@ -459,6 +459,53 @@ def test_a_folder_stands_for_the_files_of_the_year(
     assert station_list_beside(whole, 2002) == [] and station_list_beside(whole, 2001) is None
 
 
+def test_a_folder_stands_for_the_fields_in_it(tmp_path: Path, configuration: Configuration) -> None:
+    names = ("b.nc", "a.GRIB", "c.zip", ".b.partial-1.nc", "b.nc.part", "notes.txt", "deep/d.nc")
+    for name in names:
+        (tmp_path / "2001" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "2001" / name).touch()
+    config = configuration("demo", _local(paths=[f"{tmp_path}/{{year}}"]))
+    found = [path.name for path in expand_paths(config, "era5", 2001)]
+    assert found == ["a.GRIB", "b.nc", "c.zip", "d.nc"]
+    assert expand_paths(config, "era5", 2002) == []
+    flat = configuration("demo", _local(paths=[f"{tmp_path}/2001/deep"]))
+    assert [path.name for path in expand_paths(flat, "era5", 1999)] == ["d.nc"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"spacing": 0}, "archives.era5.spacing is 0: must be a number or null, more than 0"),
+        ({"spacing": 2}, "archives.era5.spacing is 2: must be at most grid.spacing, 1.5, or null"),
+        (
+            {"source": "arco", "spacing": 0.7},
+            "archives.era5.spacing is 0.7: with source arco it must divide 180 degrees",
+        ),
+        ({"area": [60, 0, 30]}, "archives.era5.area is [60, 0, 30]: must be a list or null"),
+        ({"area": [30, 0, 60, 9]}, "must be north, west, south, east, with south < north"),
+        ({"area": [60, 9, 30, 0]}, "must be north, west, south, east, with south < north"),
+        (
+            {"source": "arco", "area": [60, 0, 30, 9]},
+            "archives.era5.area is [60, 0, 30, 9]: source arco takes none; set it to null",
+        ),
+        ({"address": "data/x.zarr"}, 'archives.era5.address is "data/x.zarr": must be text'),
+        ({"source": "arco", "address": None, "spacing": 1.5}, None),
+        ({"area": [60, -10, 30, 40], "spacing": 0.25}, None),
+        ({"area": [90, -180, -90, 180]}, None),
+    ],
+)
+def test_what_is_fetched_of_era5(
+    keys: dict[str, Any], message: str | None, configuration: Configuration, repository: Path
+) -> None:
+    config = configuration("config", {"archives": {"era5": keys}})
+    if message is None:
+        check(config, repository / "config/schema.yaml")
+    else:
+        with pytest.raises(ConfigError) as error:
+            check(config, repository / "config/schema.yaml")
+        assert message in str(error.value)
+
+
 def test_sample_stations_are_found(configuration: Configuration, samples: Path) -> None:
     config = configuration("sample", {"samples": str(samples)})
     names = {

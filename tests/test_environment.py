@@ -13,6 +13,7 @@ import yaml
 # Where conda's name differs from the Python Package Index's.
 CONDA_NAMES = {
     "dask": "dask-core",
+    "eccodes": "python-eccodes",
     "matplotlib": "matplotlib-base",
     "snakemake": "snakemake-minimal",
     "torch": "pytorch",

@@ -1,26 +1,47 @@
-"""ERA5 air temperature on pressure levels, as the Climate Data Store delivers it.
+"""ERA5 air temperature on pressure levels, as the Climate Data Store and others deliver it.
 
-Both layouts are read: the store's present netCDF (`valid_time`, `pressure_level`) and the one
-before autumn 2024 (`time`, `level`, packed integers, `expver` as a dimension).
+Read are the store's present netCDF (`valid_time`, `pressure_level`) and the one before autumn
+2024 (`time`, `level`, packed integers), GRIB where cfgrib is installed, and zip files of them;
+final data mixed with preliminary ones (ERA5T, `expver`) in every form; ensembles.
 Hersbach et al. 2020, Quart. J. Roy. Meteor. Soc. 146, 1999.
 """
 
-from calendar import monthrange
+import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
-from slams.archives import cds
-from slams.archives.era5_layouts import coordinates, named, open_one
-from slams.archives.fetch import sha256
-from slams.archives.netcdf import horizontal, opened
+from slams.archives.era5_files import parts
+from slams.archives.era5_layouts import Fields, named
+from slams.archives.netcdf import horizontal, reading
 from slams.errors import ArchiveError
+from slams.provenance import file_hash
 
-DATASET = "reanalysis-era5-pressure-levels"
-SURFACE_DATASET = "reanalysis-era5-single-levels"
+PLAUSIBLE = (100.0, 400.0)  # K
+LIMIT = 256 << 20  # bytes
+ATTRIBUTES = {
+    "time": {"standard_name": "time"},
+    "number": {"standard_name": "realization"},
+    "level": {"standard_name": "air_pressure", "units": "hPa", "positive": "down"},
+    "latitude": {"standard_name": "latitude", "units": "degrees_north"},
+    "longitude": {"standard_name": "longitude", "units": "degrees_east"},
+}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some times of a file: the field as `pieces` gives it, and which times are preliminary."""
+
+    field: xr.DataArray
+    preliminary: NDArray[np.bool_]
 
 
 def open(
@@ -33,26 +54,85 @@ def open(
     Returns air_temperature(time[, number], level, latitude, longitude), float32, K, in memory;
     time datetime64[ns] sorted, level in hPa increasing (top first), latitude north first,
     longitude 0..360 ascending. `number` is there only for an ensemble of two members or more.
-    Where an old file mixes final and preliminary data, the final ones are taken.
+    Where final and preliminary (ERA5T) values of a time are there, in one file or in two, the
+    final ones are taken.
 
     Raises ArchiveError, naming the file, when one is truncated, of another product, lacks a
     level, holds values outside 100..400 K or a field that is missing as a whole, when files
-    disagree in levels, points or members, and when a time occurs twice.
+    disagree in levels, points or members, and when two of the same kind hold a time.
     """
     files = [Path(paths)] if isinstance(paths, Path | str) else [Path(path) for path in paths]
     if not files:
         raise ArchiveError("No ERA5 file was given; fetch the period first.")
-    parts = [open_one(file, levels) for file in files]
-    for file, part in zip(files[1:], parts[1:], strict=True):
-        _check_agreement(parts[0], part, files[0], file)
-    _check_times(files, parts)
-    joined = parts[0] if len(parts) == 1 else xr.concat(parts, dim="time", join="exact")
-    return joined.sortby("time")
+    held = [(str(file), block) for file in files for block in blocks(file, levels)]
+    for label, block in held[1:]:
+        _check_agreement(held[0][1].field, block.field, held[0][0], label)
+    moments = np.concatenate([block.field.time.values for _, block in held])
+    late = np.concatenate([block.preliminary for _, block in held])
+    labels = [label for label, block in held for _ in range(block.field.sizes["time"])]
+    fields = [block.field for _, block in held]
+    joined = fields[0] if len(fields) == 1 else xr.concat(fields, dim="time", join="exact")
+    return joined.isel(time=_chosen(moments, late, labels)).sortby("time")
 
 
-def pieces(path: Path | str, levels: Sequence[float] | None = None) -> Iterator[xr.DataArray]:
-    """The fields of a file as `open` gives them."""
-    yield open(path, levels)
+def pieces(
+    path: Path | str, levels: Sequence[float] | None = None, limit: int = LIMIT
+) -> Iterator[xr.DataArray]:
+    """The fields of one file in the form that `open` gives, some times at once.
+
+    limit: bytes of float32 at a time, and at least one time; reading takes some three times as
+    much memory in all, more where values are packed. Times come in the file's order,
+    each once. Raises as `open` does; values are checked as they are read.
+    """
+    for block in blocks(path, levels, limit):
+        yield block.field
+
+
+def blocks(
+    path: Path | str, levels: Sequence[float] | None = None, limit: int = LIMIT
+) -> Iterator[Block]:
+    """As `pieces`, with which of the times are preliminary."""
+    with _contents(Path(path), levels) as contents:
+        for fields, start, stop in _runs(contents, limit):
+            yield _block(fields, start, stop)
+
+
+def outline(path: Path | str) -> tuple[NDArray[np.datetime64], NDArray[np.float64]]:
+    """Times and levels (hPa) of a file, sorted, without reading its values.
+
+    Raises as `open` does where the file cannot be opened or holds something else.
+    """
+    with _contents(Path(path), None) as contents:
+        times = np.unique(np.concatenate([fields.times for fields in contents]))
+        return times, contents[0].levels
+
+
+def inspect(path: Path | str) -> dict[str, Any]:
+    """Read a file once in full and say what it holds, ready for JSON.
+
+    Returns path, bytes, sha256, times (ISO, UTC, sorted), levels (hPa), members (1 for a single
+    field) and preliminary_times, how many of the times are ERA5T, which the store will replace.
+    Raises ArchiveError as `open` does, so that a file that passes is whole. It takes the memory
+    of `pieces`.
+    """
+    path = Path(path)
+    times: list[NDArray[np.datetime64]] = []
+    preliminary = 0
+    for block in blocks(path):
+        times.append(block.field.time.values)
+        preliminary += int(block.preliminary.sum())
+        levels, members = block.field.level.values, block.field.sizes.get("number", 1)
+    if preliminary:
+        log.info("%s: %d times are preliminary (ERA5T)", path, preliminary)
+    return {
+        "path": str(path),
+        "bytes": path.stat().st_size,
+        "sha256": file_hash(path),
+        "times": np.datetime_as_string(np.sort(np.concatenate(times)), unit="s").tolist(),
+        "levels": levels.tolist(),
+        "members": members,
+        "preliminary_times": preliminary,
+    }
 
 
 def open_land_mask(path: Path | str) -> xr.DataArray:
@@ -62,189 +142,134 @@ def open_land_mask(path: Path | str) -> xr.DataArray:
     Raises ArchiveError when the file is damaged or holds no such mask.
     """
     path = Path(path)
-    with opened(path) as dataset:
-        if "lsm" not in dataset:
+    with parts(path) as contents:
+        found = [part for part in contents if "lsm" in part.dataset]
+        if not found:
             raise ArchiveError(f"{path} holds no lsm; ask for the variable land_sea_mask.")
-        field = named(dataset["lsm"]).squeeze(drop=True).load()
-    if set(field.dims) != {"latitude", "longitude"}:
-        raise ArchiveError(f"{path}: lsm has dimensions {field.dims}; keep a single time.")
-    field = field.transpose("latitude", "longitude")
-    north, east, rows, columns = horizontal(field.latitude.values, field.longitude.values, path)
-    values = field.values.astype(np.float32)[np.ix_(rows, columns)]
-    if not np.all((values >= 0.0) & (values <= 1.0)):
+        with reading(path, found[0].failures):
+            rows, columns, values = named(found[0].dataset["lsm"], str(path))
+            north, east, down, across = horizontal(rows, columns, path)
+            land = values.astype(np.float32)[np.ix_(down, across)]
+    if not np.all((land >= 0.0) & (land <= 1.0)) or not land.size:
         raise ArchiveError(f"{path}: lsm is not a fraction between 0 and 1; fetch it again.")
     return xr.DataArray(
-        values,
+        land,
         dims=("latitude", "longitude"),
-        coords=coordinates(latitude=north, longitude=east),
+        coords=_coordinates(latitude=north, longitude=east),
         name="lsm",
         attrs={"units": "1", "standard_name": "land_area_fraction"},
     )
 
 
-def inspect(path: Path | str) -> dict[str, Any]:
-    """Read a file once in full and say what it holds, ready for JSON.
+@contextmanager
+def _contents(path: Path, levels: Sequence[float] | None) -> Iterator[list[Fields]]:
+    """The temperatures of a file, of which a zip may hold several besides other variables."""
+    with parts(path) as found:
+        relevant = [part for part in found if {"t", "air_temperature"} & set(part.dataset)]
+        contents = [Fields(part, levels) for part in relevant or found[:1]]
+        for other in contents[1:]:
+            _check_agreement(contents[0], other, contents[0].label, other.label)
+        yield contents
 
-    Returns path, bytes, sha256, times (ISO, UTC), levels (hPa) and members (1 for a single
-    field). Raises ArchiveError as `open` does, so that a file that passes is whole.
+
+def _runs(contents: Sequence[Fields], limit: int) -> Iterator[tuple[Fields, int, int]]:
+    """What to read together: entries in their order, each time once, within the limit."""
+    moments = np.concatenate([fields.times for fields in contents])
+    late = np.concatenate([fields.preliminary for fields in contents])
+    labels = [fields.label for fields in contents for _ in fields.times]
+    chosen = np.zeros(moments.size, dtype=bool)
+    chosen[_chosen(moments, late, labels)] = True
+    first = 0
+    for fields in contents:
+        taken = np.flatnonzero(chosen[first : first + fields.times.size])
+        first += fields.times.size
+        count = max(1, limit // fields.bytes_a_time)
+        if count > fields.chunk:
+            count -= count % fields.chunk
+        # Runs of neighbours, cut where the file's own pieces end.
+        run = taken // count + np.cumsum(np.diff(taken, prepend=-1) != 1)
+        for number in np.unique(run):
+            entries = taken[run == number]
+            yield fields, int(entries[0]), int(entries[-1]) + 1
+
+
+def _chosen(
+    moments: NDArray[np.datetime64], late: NDArray[np.bool_], labels: Sequence[str]
+) -> NDArray[np.intp]:
+    """Indices of the entries to take, in their order: each time once, final before preliminary.
+
+    Raises ArchiveError where two of the same kind hold a time.
     """
-    path = Path(path)
-    field = open(path)
-    return {
-        "path": str(path),
-        "bytes": path.stat().st_size,
-        "sha256": sha256(path),
-        "times": np.datetime_as_string(field.time.values, unit="s").tolist(),
-        "levels": field.level.values.tolist(),
-        "members": field.sizes.get("number", 1),
-    }
+    order = np.lexsort((late, moments))
+    same = np.flatnonzero(moments[order[1:]] == moments[order[:-1]])
+    for index in same:
+        one, two = order[index], order[index + 1]
+        if late[one] == late[two]:
+            moment = np.datetime_as_string(moments[one], unit="m")
+            raise ArchiveError(
+                f"{labels[one]} and {labels[two]} both hold {moment}; give one of them."
+            )
+    return np.sort(np.delete(order, same + 1))
 
 
-def request(
-    year: int,
-    month: int,
-    *,
-    levels: Sequence[float],
-    hours: Sequence[int],
-    spacing: float,
-    area: Sequence[float] | None = None,
-    product_type: str = "reanalysis",
-) -> dict[str, Any]:
-    """The request to the Climate Data Store for all days of a month.
-
-    levels: hPa. hours: UTC, 0 to 23. spacing: degrees between the points. area: north, west,
-    south, east in degrees, None for the globe.
-    """
-    asked: dict[str, Any] = {
-        "product_type": [product_type],
-        "variable": ["temperature"],
-        "year": [f"{year:04d}"],
-        "month": [f"{month:02d}"],
-        "day": [f"{day:02d}" for day in range(1, monthrange(year, month)[1] + 1)],
-        "time": [f"{hour:02d}:00" for hour in sorted(hours)],
-        "pressure_level": [f"{level:g}" for level in sorted(levels)],
-        "grid": [f"{spacing:g}", f"{spacing:g}"],
-        "data_format": "netcdf",
-        "download_format": "unarchived",
-    }
-    if area is not None:
-        asked["area"] = [float(edge) for edge in area]
-    return asked
-
-
-def fetch(
-    year: int,
-    month: int,
-    target: Path | str,
-    *,
-    levels: Sequence[float],
-    hours: Sequence[int],
-    spacing: float,
-    area: Sequence[float] | None = None,
-    dataset: str = DATASET,
-    product_type: str = "reanalysis",
-    client: cds.Client | None = None,
-) -> Path:
-    """Fetch one month (see `request`) into `target`, unless it is there whole; return its path.
-
-    The file appears under its name only when it has been read through and holds every hour of
-    the month and every level. client: a `cdsapi.Client`; None makes one with the user's key.
-
-    Raises SlamsError when there is no key and ArchiveError when the store refuses or delivers
-    something else (see `cds.retrieve`).
-    """
-    target = Path(target)
-    if target.exists() and _lacks(target, year, month, levels, hours) is None:
-        return target
-    asked = request(
-        year,
-        month,
-        levels=levels,
-        hours=hours,
-        spacing=spacing,
-        area=area,
-        product_type=product_type,
+def _block(fields: Fields, start: int, stop: int) -> Block:
+    """Some entries, read and checked."""
+    values, preliminary = fields.read(start, stop)
+    numbers = {} if fields.numbers is None else {"number": fields.numbers}
+    field = xr.DataArray(
+        values,
+        dims=("time", *numbers, "level", "latitude", "longitude"),
+        coords=_coordinates(
+            time=fields.times[start:stop],
+            **numbers,
+            level=fields.levels,
+            latitude=fields.latitude,
+            longitude=fields.longitude,
+        ),
+        name="air_temperature",
+        attrs={"units": "K", "standard_name": "air_temperature"},
     )
-    store = cds.client() if client is None else client
-    cds.retrieve(
-        dataset, asked, target, store, lambda part: _lacks(part, year, month, levels, hours)
-    )
-    return target
+    _check_values(field, fields.label)
+    return Block(field, preliminary)
 
 
-def fetch_land_mask(
-    target: Path | str, *, spacing: float, client: cds.Client | None = None
-) -> Path:
-    """Fetch the land-sea mask into `target`, unless it is there whole; return its path.
-
-    spacing: degrees between the points. It is the same at all times; one is asked for.
-    Raises as `fetch` does.
-    """
-    target = Path(target)
-    if target.exists() and _not_a_mask(target) is None:
-        return target
-    asked = {
-        "product_type": ["reanalysis"],
-        "variable": ["land_sea_mask"],
-        "year": ["2000"],
-        "month": ["01"],
-        "day": ["01"],
-        "time": ["00:00"],
-        "grid": [f"{spacing:g}", f"{spacing:g}"],
-        "data_format": "netcdf",
-        "download_format": "unarchived",
-    }
-    store = cds.client() if client is None else client
-    cds.retrieve(SURFACE_DATASET, asked, target, store, _not_a_mask)
-    return target
+def _coordinates(**values: NDArray[Any]) -> dict[str, Any]:
+    """One-dimensional coordinates for xarray, by name, with CF attributes."""
+    return {name: (name, value, ATTRIBUTES[name]) for name, value in values.items()}
 
 
-def _not_a_mask(path: Path) -> str | None:
-    """Why a file is no land-sea mask; None when it is one."""
-    try:
-        open_land_mask(path)
-    except ArchiveError as error:
-        return str(error)
-    return None
+def _check_values(field: xr.DataArray, label: str) -> None:
+    for index, level in enumerate(field.level.values):
+        values = field.isel(level=index).values
+        wrong = (values < PLAUSIBLE[0]) | (values > PLAUSIBLE[1])
+        if wrong.any():
+            raise ArchiveError(
+                f"{label} holds {float(values[wrong][0]):g} K at {level:g} hPa, outside "
+                f"{PLAUSIBLE[0]:g}..{PLAUSIBLE[1]:g} K; it is damaged or of another product."
+            )
+        empty = np.isnan(values).all(axis=(-2, -1))
+        if empty.any():
+            time = field.time.values[np.argwhere(empty)[0][0]]
+            raise ArchiveError(
+                f"{label} holds no value at {level:g} hPa, {np.datetime_as_string(time, unit='m')};"
+                " fetch it again."
+            )
 
 
-def _lacks(
-    path: Path, year: int, month: int, levels: Sequence[float], hours: Sequence[int]
-) -> str | None:
-    """What a month's file lacks or why it cannot be read; None when it is whole."""
-    try:
-        found = open(path, levels)
-    except ArchiveError as error:
-        return str(error)
-    days = monthrange(year, month)[1]
-    start = np.datetime64(f"{year:04d}-{month:02d}-01T00", "h")
-    expected = (start + 24 * np.arange(days)[:, None] + np.sort(np.asarray(hours))).ravel()
-    missing = expected[~np.isin(expected, found.time.values)]
-    if not missing.size:
-        return None
-    return (
-        f"it lacks {missing.size} of {expected.size} times, the first {missing[0]}; fetch the "
-        "month again, later if it is the present one."
-    )
+def _axis(field: xr.DataArray | Fields, name: str) -> NDArray[Any]:
+    """An axis of a field, or of one not yet read; empty where there is none."""
+    if isinstance(field, Fields):
+        found = getattr(field, {"number": "numbers", "level": "levels"}.get(name, name))
+        return np.zeros(0) if found is None else found
+    return field[name].values if name in field.dims else np.zeros(0)
 
 
-def _check_agreement(first: xr.DataArray, other: xr.DataArray, path: Path, file: Path) -> None:
+def _check_agreement(
+    first: xr.DataArray | Fields, other: xr.DataArray | Fields, path: str, file: str
+) -> None:
     for name in ("number", "level", "latitude", "longitude"):
-        one, two = (
-            field[name].values if name in field.dims else np.zeros(0) for field in (first, other)
-        )
-        if not np.array_equal(one, two):
+        if not np.array_equal(_axis(first, name), _axis(other, name)):
             raise ArchiveError(
                 f"{file} and {path} differ in {name}; give files of one request, or take the "
                 "levels that they share."
             )
-
-
-def _check_times(files: Sequence[Path], parts: Sequence[xr.DataArray]) -> None:
-    seen: dict[Any, Path] = {}
-    for file, part in zip(files, parts, strict=True):
-        for time in part.time.values:
-            if time in seen:
-                moment = np.datetime_as_string(time, unit="m")
-                raise ArchiveError(f"{seen[time]} and {file} both hold {moment}; give one of them.")
-            seen[time] = file

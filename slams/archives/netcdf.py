@@ -21,47 +21,73 @@ OTHER_FORMATS = {
 }
 
 
+# What the libraries below raise of damaged files, beside errors of the system: they follow
+# whatever numbers, names and types the bytes happen to spell.
+READ_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
 @contextmanager
-def opened(path: Path, **options: Any) -> Iterator[xr.Dataset]:
+def reading(label: Path | str, failures: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """A block of calls to reading libraries, whose failures become ArchiveError naming `label`.
+
+    failures: what the library raises beside READ_ERRORS.
+    """
+    expected: tuple[type[Exception], ...] = (*READ_ERRORS, *failures)
+    try:
+        yield
+    except expected as error:
+        raise _damaged(label, error) from error
+
+
+@contextmanager
+def opened(path: Path, *, label: str | None = None, **options: Any) -> Iterator[xr.Dataset]:
     """An open data set; failures to open or read it, in the body too, become ArchiveError.
 
-    options: passed on to xarray.open_dataset.
+    label: what messages call the file; None takes the path. options: passed on to
+    xarray.open_dataset.
     """
     path = Path(path)
+    label = str(path) if label is None else label
     if not path.is_file():
-        raise ArchiveError(f"{path} does not exist; fetch it first or correct the path.")
+        raise ArchiveError(f"{label} does not exist; fetch it first or correct the path.")
     with path.open("rb") as file:
         start = file.read(4)
     for signature, meaning in OTHER_FORMATS.items():
         if start.startswith(signature):
-            raise ArchiveError(f"{path} is not netCDF but {meaning}.")
-    if start in (b"CDF\x01", b"CDF\x02"):
-        _check_classic_length(path)
-    try:
+            raise ArchiveError(f"{label} is not netCDF but {meaning}.")
+    with reading(label):
+        if start in (b"CDF\x01", b"CDF\x02"):
+            _check_classic_length(path)
         dataset = xr.open_dataset(path, engine="netcdf4", **options)
-    except (OSError, RuntimeError, ValueError, KeyError, OverflowError) as error:
-        raise _damaged(path, error) from error
     try:
         with dataset:
             yield dataset
     except (OSError, RuntimeError) as error:
-        raise _damaged(path, error) from error
+        raise _damaged(label, error) from error
 
 
-def _damaged(path: Path, error: BaseException) -> ArchiveError:
+def _damaged(path: Path | str, error: BaseException) -> ArchiveError:
+    said = " ".join(str(error).split()) or type(error).__name__
     return ArchiveError(
-        f"{path} cannot be read as netCDF ({error}); it is truncated or damaged: "
-        "delete it and fetch it again."
+        f"{path} cannot be read ({said}); it is truncated or damaged: delete it and fetch it again."
     )
 
 
 def _check_classic_length(path: Path) -> None:
-    """Refuse a cut file of the classic format, whose end the netCDF library reads as zeros."""
-    try:
-        with netcdf_file(path, mmap=False):
-            pass
-    except (ValueError, TypeError, KeyError, IndexError, OverflowError) as error:
-        raise _damaged(path, error) from error
+    """Fail on a cut file of the classic format, whose end the netCDF library reads as zeros."""
+    with netcdf_file(path, mmap=False):
+        pass
 
 
 def times(dataset: xr.Dataset, name: str, path: Path) -> NDArray[np.datetime64]:

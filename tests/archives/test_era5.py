@@ -1,72 +1,14 @@
-"""ERA5 in both layouts, synthetic and real, and the requests for it against a loopback store."""
+"""ERA5 in every layout, synthetic and real."""
 
 import json
-from calendar import monthrange
 
-import cdsapi
-import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
-from servers import cds as stub
+from era5_made import LATITUDE, LONGITUDE, days, values, write_new, write_old
 
 from slams.archives import era5
-from slams.errors import ArchiveError, SlamsError
-
-LATITUDE, LONGITUDE = np.linspace(90, -90, 7), np.arange(0, 360, 45.0)
-KEY = "a-secret-token"
-
-
-def values(times, levels=2, members=None):
-    shape = (times, *(() if members is None else (members,)), levels, 7, 8)
-    return (250 + 20 * np.random.default_rng(times).standard_normal(shape)).astype("f4")
-
-
-def write_new(path, times, *, levels=(850, 500), data=None, units="K", **coordinates):
-    """The Climate Data Store's present layout."""
-    data = values(len(times), len(levels)) if data is None else data
-    axes = {"latitude": LATITUDE, "longitude": LONGITUDE, **coordinates}
-    xr.Dataset(
-        {"t": (("valid_time", "pressure_level", *axes), data, {"units": units})},
-        coords={
-            "valid_time": np.asarray(times, "M8[ns]"),
-            "pressure_level": ("pressure_level", np.array(levels, "f8"), {"units": "hPa"}),
-            "number": 0,
-            "expver": ("valid_time", np.full(len(times), "0001")),
-            **axes,
-        },
-    ).to_netcdf(path, engine="netcdf4")
-    return path
-
-
-def write_old(path, times, data, versions=None):
-    """The layout before autumn 2024: classic netCDF, packed, levels and latitudes as stored."""
-    with netCDF4.Dataset(path, "w", format="NETCDF3_64BIT_OFFSET") as file:
-        versions_axis = () if versions is None else ("expver",)
-        axes = {"time": len(times), "level": 2, "latitude": 7, "longitude": 8}
-        if versions is not None:
-            axes["expver"] = len(versions)
-        for name, size in axes.items():
-            file.createDimension(name, size)
-        for name, content in (("latitude", LATITUDE), ("longitude", LONGITUDE - 180)):
-            file.createVariable(name, "f4", (name,))[:] = content
-        level = file.createVariable("level", "i4", ("level",))
-        level.units = "millibars"
-        level[:] = [500, 850]
-        if versions is not None:
-            file.createVariable("expver", "i4", ("expver",))[:] = versions
-        time = file.createVariable("time", "i4", ("time",))
-        time.units = "hours since 1900-01-01 00:00:00.0"
-        time[:] = (np.asarray(times, "M8[h]") - np.datetime64("1900-01-01T00")).astype(int)
-        dims = ("time", *versions_axis, "level", "latitude", "longitude")
-        field = file.createVariable("t", "i2", dims, fill_value=-32767)
-        field.scale_factor, field.add_offset, field.units = 0.003, 260.0, "K"
-        field[:] = np.ma.masked_array(np.nan_to_num(data, nan=260.0), np.isnan(data))
-    return path
-
-
-def days(first, count):
-    return np.datetime64(first, "h") + 24 * np.arange(count)
+from slams.errors import ArchiveError
 
 
 def test_the_new_layout_comes_in_our_order(tmp_path):
@@ -177,7 +119,7 @@ def test_a_damaged_chunk_is_found(tmp_path):
 
 @pytest.mark.parametrize(
     ("start", "word"),
-    [(b"PK\x03\x04", "zip"), (b"GRIB", "netcdf"), (b"<html>", "web page"), (b"noise", "damaged")],
+    [(b"PK\x03\x04", "damaged"), (b"GRIB", "GRIB"), (b"<html>", "web page"), (b"noise", "damaged")],
 )
 def test_other_files_say_what_they_are(tmp_path, start, word):
     path = tmp_path / "x.nc"
@@ -226,127 +168,3 @@ def test_real_files(samples):
     assert planet.sizes["level"] == 8 and planet.level[0] == 30
     with pytest.raises(ArchiveError, match="t2m"):
         era5.open(samples / "nature" / "era5" / "t2m_2003.nc")
-
-
-MONTH = {"levels": [500, 850], "hours": [0, 12], "spacing": 30.0}
-
-
-@pytest.fixture
-def answer(tmp_path):
-    """The bytes with which the store answers a request."""
-
-    def content(inputs):
-        year, month = int(inputs["year"][0]), int(inputs["month"][0])
-        start = np.datetime64(f"{year:04d}-{month:02d}-01T00", "h")
-        hours = np.array([int(time[:2]) for time in inputs["time"]])
-        times = (start + 24 * np.arange(len(inputs["day"]))[:, None] + hours).ravel()
-        levels = [int(level) for level in inputs["pressure_level"]][::-1]
-        return write_new(tmp_path / "made.nc", times, levels=levels).read_bytes()
-
-    return content
-
-
-def client(store):
-    return cdsapi.Client(
-        url=store.url, key=KEY, quiet=True, progress=False, retry_max=2, sleep_max=1
-    )
-
-
-def test_the_request():
-    asked = era5.request(2000, 2, area=[60, -10, 30, 40], **MONTH)
-    assert asked["day"][-1] == "29" and len(asked["day"]) == monthrange(2000, 2)[1]
-    assert asked["time"] == ["00:00", "12:00"] and asked["pressure_level"] == ["500", "850"]
-    assert asked["grid"] == ["30", "30"] and asked["area"] == [60, -10, 30, 40]
-    assert asked["data_format"] == "netcdf" and "area" not in era5.request(2000, 2, **MONTH)
-
-
-def test_a_month_is_fetched_once_with_the_real_client(tmp_path, answer):
-    target = tmp_path / "era5" / "2000" / "era5_t_2000-02.nc"
-    with stub.DataStore(answer) as store:
-        for _ in range(2):
-            assert era5.fetch(2000, 2, target, client=client(store), **MONTH) == target
-        assert len(store.inputs) == 1 and store.tokens == {KEY}
-        assert store.inputs[0] == era5.request(2000, 2, **MONTH)
-        found = era5.inspect(target)
-        assert len(found["times"]) == 58 and found["levels"] == [500, 850]
-        target.write_bytes(target.read_bytes()[:1000])
-        era5.fetch(2000, 2, target, client=client(store), **MONTH)
-        assert len(store.inputs) == 2 and era5.inspect(target) == found
-    assert [path.name for path in target.parent.iterdir()] == [target.name]
-
-
-def test_the_land_mask_is_fetched_once_with_the_real_client(tmp_path):
-    def content(inputs):
-        assert inputs["variable"] == ["land_sea_mask"] and inputs["grid"] == ["30", "30"]
-        path = tmp_path / "made.nc"
-        xr.Dataset(
-            {"lsm": (("latitude", "longitude"), np.full((7, 12), 0.25, np.float32))},
-            coords={"latitude": np.linspace(90, -90, 7), "longitude": np.arange(0, 360, 30.0)},
-        ).to_netcdf(path)
-        return path.read_bytes()
-
-    target = tmp_path / "raw" / "land_sea_mask.nc"
-    with stub.DataStore(content) as store:
-        for _ in range(2):
-            era5.fetch_land_mask(target, spacing=30.0, client=client(store))
-    assert len(store.inputs) == 1
-    assert (era5.open_land_mask(target) == 0.25).all()
-    assert not list(target.parent.glob("*.part"))
-
-
-def test_an_answer_that_lacks_days_never_gets_the_name(tmp_path, answer):
-    def short(inputs):
-        return answer({**inputs, "day": inputs["day"][:20]})
-
-    with (
-        stub.DataStore(short) as store,
-        pytest.raises(ArchiveError, match=r"m\.nc.*lacks 18 of 58 times, the first 2000-02-21T00"),
-    ):
-        era5.fetch(2000, 2, tmp_path / "m.nc", client=client(store), **MONTH)
-    assert not (tmp_path / "m.nc").exists() and not list(tmp_path.glob("*.part"))
-
-
-@pytest.mark.parametrize(
-    ("trouble", "message"),
-    [
-        ({"refusal": (403, stub.LICENCE)}, r"accept it.*reanalysis-era5-pressure-levels\?tab"),
-        ({"refusal": (403, stub.COST)}, "fewer levels"),
-        ({"refusal": (401, stub.AUTHENTICATION)}, "key was not accepted"),
-        ({"refusal": (400, {"title": f"bad {KEY}"})}, r"bad \(key\)"),
-        (
-            {"failure": {"title": "The job has failed", "traceback": "no data"}},
-            "job failed.*no data",
-        ),
-    ],
-    ids=["licence", "cost", "authentication", "key in message", "failed job"],
-)
-def test_refusals_say_what_to_do_and_hide_the_key(tmp_path, answer, trouble, message):
-    with (
-        stub.DataStore(answer, **trouble) as store,
-        pytest.raises(ArchiveError, match=message) as caught,
-    ):
-        era5.fetch(2000, 2, tmp_path / "m.nc", client=client(store), **MONTH)
-    assert KEY not in str(caught.value) and "m.nc" in str(caught.value)
-    assert not list(tmp_path.glob("m.nc*"))
-
-
-def test_a_missing_or_old_key_is_said(tmp_path, monkeypatch):
-    for name in ("CDSAPI_URL", "CDSAPI_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("CDSAPI_RC", str(tmp_path / "rc"))
-    with pytest.raises(SlamsError, match=r"rc is missing.*demo"):
-        era5.fetch(2000, 2, tmp_path / "m.nc", **MONTH)
-    (tmp_path / "rc").write_text("url: http://127.0.0.1:9/api\nkey: 123:abc-secret\n")
-    with pytest.raises(SlamsError, match="old form") as caught:
-        era5.fetch(2000, 2, tmp_path / "m.nc", **MONTH)
-    assert "abc-secret" not in str(caught.value)
-
-
-def test_the_users_key_makes_a_client(tmp_path, monkeypatch, answer):
-    monkeypatch.delenv("CDSAPI_URL", raising=False)
-    monkeypatch.delenv("CDSAPI_KEY", raising=False)
-    monkeypatch.setenv("CDSAPI_RC", str(tmp_path / "rc"))
-    with stub.DataStore(answer) as store:
-        (tmp_path / "rc").write_text(f"url: {store.url}\nkey: {KEY}\n")
-        era5.fetch(2000, 2, tmp_path / "m.nc", **MONTH)
-        assert store.tokens == {KEY}

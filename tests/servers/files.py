@@ -12,7 +12,8 @@ class FileServer:
     orders: path to a list of what to do with the next requests, each obeyed once: a status (503),
     a status with headers, "cut" (half of what is due, then a broken connection), "drip" (a few
     bytes at a time, until the client hangs up) or "silent" (headers, then nothing).
-    asked: (path, Range header or None) of every request; connections: how many were opened.
+    asked: (path, Range header or None) of every request; headers: their headers; connections: how
+    many were opened.
     """
 
     def __init__(self, files=None, *, ranges=True):
@@ -20,6 +21,7 @@ class FileServer:
         self.orders = {}
         self.ranges = ranges
         self.asked = []
+        self.headers = []
         self.connections = 0
 
     def __enter__(self):
@@ -56,6 +58,7 @@ class _Handler(BaseHTTPRequestHandler):
         owner = self.owner
         asked = self.headers.get("Range")
         owner.asked.append((self.path, asked))
+        owner.headers.append(dict(self.headers))
         order = owner.orders[self.path].pop(0) if owner.orders.get(self.path) else None
         if isinstance(order, int | tuple) or self.path not in owner.files:
             status, headers = order if isinstance(order, tuple) else (order or 404, {})

@@ -32,7 +32,7 @@ def test_every_wrong_key_is_named(fresh: Copy) -> None:
     assert [fault.partition(" (")[0] for fault in faults] == [
         "the configuration has 6 faults:",
         "  config key windows is unknown; did you mean window?",
-        '  config key archives.era5.source is "ncar": must be one of cds, planet, local',
+        '  config key archives.era5.source is "ncar": must be one of cds, arco, planet, local',
         '  config key arms[0].streams[0] is "backgroud": must be one of background, stations, '
         "imagery",
         "  config key sampler.stepz is unknown; did you mean sampler.steps?",

@@ -28,6 +28,11 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 if workflow.is_main_process and not workflow.dryrun:
     locks.clear_stale(Path(".snakemake"))
 
+# Requests to the Climate Data Store at once; --resources cds=N says otherwise. Not in a profile:
+# --resources on the command line would replace all of a profile's, and leave this unlimited.
+if "cds" not in workflow.global_resources:
+    workflow.register_resource("cds", 2)
+
 RESULTS = f"results/{config['name']}"
 RAW = config["raw"]
 ENVIRONMENT = "../../environment.yml"

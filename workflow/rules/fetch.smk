@@ -44,7 +44,8 @@ rule fetch_era5:
     params:
         levels=config["levels"],
         hours=config["time"]["hours"],
-        spacing=config["grid"]["spacing"],
+        spacing=cds_spacing(),
+        area=config["archives"]["era5"]["area"],
     script:
         "../scripts/fetch_era5.py"
 
@@ -62,9 +63,45 @@ rule fetch_land_mask:
     resources:
         cds=1,
     params:
-        spacing=config["grid"]["spacing"],
+        spacing=cds_spacing(),
     script:
         "../scripts/fetch_land_mask.py"
+
+
+rule fetch_arco:
+    """One month from a public Zarr, without a key."""
+    output:
+        update(f"{RAW}/era5-arco/{{year}}/era5_t_{{year}}-{{month}}.nc"),
+    log:
+        f"{RESULTS}/logs/fetch_arco/{{year}}-{{month}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fetch_arco/{{year}}-{{month}}.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        levels=config["levels"],
+        hours=config["time"]["hours"],
+        spacing=config["archives"]["era5"]["spacing"],
+        address=config["archives"]["era5"]["address"],
+    script:
+        "../scripts/fetch_arco.py"
+
+
+rule fetch_arco_land_mask:
+    """The land-sea mask from the same Zarr; it draws the coastlines."""
+    output:
+        update(f"{RAW}/era5-arco/land_sea_mask.nc"),
+    log:
+        f"{RESULTS}/logs/fetch_arco_land_mask.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fetch_arco_land_mask.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        spacing=config["archives"]["era5"]["spacing"],
+        address=config["archives"]["era5"]["address"],
+    script:
+        "../scripts/fetch_arco_land_mask.py"
 
 
 rule fetch_history:

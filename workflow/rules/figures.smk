@@ -5,6 +5,8 @@ def land_mask():
     """The data's own land-sea mask, where there is one: it draws the coastlines."""
     if source("era5") == "planet":
         return [f"{RAW}/planet/era5"]
+    if source("era5") == "arco":
+        return [f"{RAW}/era5-arco/land_sea_mask.nc"]
     return [f"{RAW}/era5/land_sea_mask.nc"] if source("era5") == "cds" else []
 
 

@@ -1,6 +1,11 @@
 """What the rules of each stage take, where it depends on the configuration."""
 
 
+def cds_spacing():
+    """Degrees between the points that the Climate Data Store is asked for."""
+    return config["archives"]["era5"]["spacing"] or config["grid"]["spacing"]
+
+
 def raw_era5(wildcards):
     """The raw ERA5 files of a year, or the folder or files that hold them."""
     if source("era5") == "local":
@@ -9,12 +14,12 @@ def raw_era5(wildcards):
         ]
     if source("era5") == "planet":
         return [f"{RAW}/planet/era5"]
+    folder = f"{RAW}/era5-arco" if source("era5") == "arco" else f"{RAW}/era5"
     months = sorted(
         {t.month for t in wanted_times(*SPLITS) if t.year == int(wildcards.year)}
     )
     return [
-        f"{RAW}/era5/{wildcards.year}/era5_t_{wildcards.year}-{m:02d}.nc"
-        for m in months
+        f"{folder}/{wildcards.year}/era5_t_{wildcards.year}-{m:02d}.nc" for m in months
     ]
 
 
