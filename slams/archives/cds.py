@@ -69,7 +69,7 @@ def client() -> Any:
 def settings() -> dict[str, str]:
     """The user's url and key, read as cdsapi reads them.
 
-    Raises SlamsError, naming the file, when there is no key, or none that the store could have given.
+    Raises SlamsError, naming the file, where there is no key or none that the store gives.
     """
     found = {"url": os.environ.get("CDSAPI_URL", ""), "key": os.environ.get("CDSAPI_KEY", "")}
     file = Path(os.environ.get("CDSAPI_RC", "~/.cdsapirc")).expanduser()
