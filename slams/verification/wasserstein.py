@@ -52,7 +52,8 @@ def distance(values: Floats, reference: Floats) -> float:
             "members of the same cells"
         )
     pairs = np.sort(values).reshape(reference.size, -1)
-    return float(np.abs(pairs - np.sort(reference)[:, None]).mean(dtype=np.float64))
+    away = np.abs(np.subtract(pairs, np.sort(reference)[:, None]))
+    return float(away.mean(dtype=np.float64))
 
 
 def excess(values: Floats, reference: Floats) -> tuple[Array, float]:
