@@ -83,8 +83,8 @@ DEFINITIONS: Final = {
         "al. 2024) has it: pooled over cells, steps and cases (and members, of which the paper has "
         "one), not weighted by area, over the level's standard deviation in the training period "
         "about its mean over time and area (global_standard_deviation of statistics.nc). Of a "
-        "Gaussian as many draws a point as the ensemble has members. It does not ask where a value "
-        "stands. Its interval is of distribution functions on a grid of 4096 values."
+        "Gaussian four draws a point, two and their mirror images. It does not ask where a value "
+        "stands. Its interval is of distribution functions on a grid of 2048 values."
     ),
     "rank_histogram": (
         "Frequency of the truth's rank among the M members, area weighted, times M + 1: 1 is flat. "

@@ -14,6 +14,7 @@ from slams.errors import SlamsError
 FIELDS: Final = ("interpolation",)
 GAUSSIANS: Final = ("climatology", "oi", "letkf")
 ORDER: Final = ("climatology", "interpolation", "oi", "letkf", "persistence")
+PAIRS: Final = 2  # of draws of a Gaussian at every point, for the distribution of all points
 # Of these a level may be missing, where nothing of it was observed.
 PARTLY: Final = frozenset({"interpolation"})
 
@@ -68,25 +69,28 @@ def methods_of(analysis: xr.Dataset, classical: xr.Dataset) -> list[Method]:
 
 
 def pooled(
-    method: Method,
-    cell: xr.Dataset,
-    level: int,
-    draws: int,
-    random: np.random.Generator,
-) -> Iterator[NDArray[np.float32]]:
-    """The values of one level by case, (n,) each: of members, of draws of a Gaussian, of a field.
+    method: Method, cell: xr.Dataset, level: int, random: np.random.Generator
+) -> NDArray[np.float32]:
+    """The values of one level, (case, n), sorted: of all members, of a field, of a Gaussian.
 
-    ``cell`` holds the method's variables; ``draws`` are the values a point of a Gaussian.
+    ``cell`` holds the method's variables. Of a Gaussian `PAIRS` draws a point and their mirror
+    images: points are many, and a few draws of each give the distribution of all.
     """
+    return np.stack(list(_pooled(method, cell, level, random)))
+
+
+def _pooled(
+    method: Method, cell: xr.Dataset, level: int, random: np.random.Generator
+) -> Iterator[NDArray[np.float32]]:
     for case in range(cell.sizes["case"]):
         part = cell[[method.name]].isel(case=case, level=level)[method.name]
         values = part.values.astype(np.float32, copy=False)
         if method.kind == "gaussian":
             spread = _of_case(cell[method.spread], case).isel(level=level).broadcast_like(part)
             width = spread.transpose(*part.dims).values.astype(np.float32)
-            noise = random.standard_normal((draws, *values.shape), np.float32)
-            values = values + width * noise
-        yield values.ravel()
+            away = width * random.standard_normal((PAIRS, *values.shape), np.float32)
+            values = np.stack([values + away, values - away])
+        yield np.sort(values, axis=None)
 
 
 def _of_case(field: xr.DataArray, case: int) -> xr.DataArray:

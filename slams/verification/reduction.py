@@ -31,9 +31,10 @@ TRUE_POWER: Final = "true_power"
 def reduce_case(method: Method, case: xr.Dataset, bins: int, seed: int) -> Means:
     """Means over area and steps of one method in one case, {name: (level,) or (level, bin)}.
 
-    ``case`` holds the method's variables and ``truth`` of one case, in memory. ``bins`` are those
-    of a Gaussian's histogram; ``seed`` is of the ranks among equal values. Raises SlamsError where
-    a value is not finite, but for a level in which nothing was observed: its means are missing.
+    ``case`` holds the method's variables and ``truth`` of one case, in memory, with a dimension
+    case of length one, so that an error can name it. ``bins`` are those of a Gaussian's histogram;
+    ``seed`` is of the ranks among equal values. Raises SlamsError where a value is not finite, but
+    for a level in which nothing was observed: its means are missing.
     """
     field, truth = case[method.name], case["truth"]
     absent = None
@@ -97,5 +98,6 @@ def _field(
 
 def _over_steps(by_step: xr.DataArray) -> Array:
     """(level,) or (level, bin)."""
-    means: Array = by_step.mean("step", skipna=False).transpose("level", ...).values
+    mean = by_step.isel(case=0).mean("step", skipna=False)
+    means: Array = mean.transpose("level", ...).values
     return means

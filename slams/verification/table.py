@@ -33,8 +33,7 @@ from slams.verification.rows import Sample
 from slams.verification.stations import HeldOut, Stations
 from slams.verification.wasserstein import distance, excess
 
-# Members that a Gaussian is shown like, where there is no ensemble beside it.
-LIKE_MEMBERS: Final = 10
+LEAST_BINS: Final = 11  # of a Gaussian's histogram, where there is no ensemble beside it
 
 Array = NDArray[np.float64]
 
@@ -162,9 +161,10 @@ def _reduce(
     """Of every method the means (case, level, ...), and those at the stations (case, 1)."""
     fields: dict[str, list[Means]] = {method.name: [] for method in methods}
     points: dict[str, list[Means]] = {method.name: [] for method in methods}
-    bins = _members_shown(cell) + 1
+    members = cell.sizes["member"]
+    bins = members + 1 if members > 1 else LEAST_BINS
     for number in range(cell.sizes["case"]):
-        case = cell.isel(case=[number]).load().isel(case=0)
+        case = cell.isel(case=[number]).load()
         truth = reduce_truth(case)
         for place, method in enumerate(methods):
             means = reduce_case(method, case, bins, _seed(seed, number, place, 0))
@@ -173,7 +173,7 @@ def _reduce(
                 found = held_out.reduce(
                     method,
                     number,
-                    case,
+                    case.isel(case=0),
                     classical.isel(case=number),
                     _seed(seed, number, place, 1),
                 )
@@ -191,12 +191,10 @@ def _wasserstein(
 ) -> pd.DataFrame:
     """The rows of the pooled distance, over the level's ``scale`` (level,) in K."""
     values, samples = [], []
-    draws = _members_shown(cell)
     truth_of = Method("truth", "field", 1)
     for level, unit in enumerate(scale):
         random = np.random.default_rng([seed, level])
-        theirs = np.stack(list(pooled(truth_of, cell, level, 1, random)))
-        ours = np.stack(list(pooled(method, cell, level, draws, random)))
+        theirs, ours = (pooled(of, cell, level, random) for of in (truth_of, method))
         if not np.isfinite(ours).all():  # a level without observations, as was seen before
             values.append(np.nan)
             samples.append(np.full(len(sample.shares), np.nan))
@@ -212,12 +210,6 @@ def _wasserstein(
         sample,
         np.concatenate([drawn, drawn.mean(-1, keepdims=True)], axis=-1),
     )
-
-
-def _members_shown(cell: xr.Dataset) -> int:
-    """As many draws of a Gaussian, or one bin less of its histogram, as there are members."""
-    members = cell.sizes["member"]
-    return members if members > 1 else LIKE_MEMBERS
 
 
 def _stack(parts: Sequence[Means]) -> Means:
