@@ -184,6 +184,24 @@ class TestValues:
             assert np.isfinite(row[["value", "lower", "upper"]].astype(float)).all()
         assert pick(scores, "interpolation", "rmse", "850")["value"] == pytest.approx(2.2, abs=0.3)
 
+    def test_how_many_cases_are_in_memory_does_not_matter(self, monkeypatch):
+        cell = cell_of(cases=5)
+        together = scores_of(cell)
+        for count in (1, 2):
+            size = cell[0]["analysis"].size // 5
+            monkeypatch.setattr("slams.verification.table.VALUES_AT_ONCE", count * size)
+            pd.testing.assert_frame_equal(scores_of(cell), together, rtol=1e-9)
+
+    def test_a_level_may_be_unobserved_in_one_case(self):
+        analysis, classical, statistics = cell_of()
+        classical["interpolation"][2, :, 0] = np.nan
+        scores = scores_of((analysis, classical, statistics))
+        assert np.isnan(pick(scores, "interpolation", "rmse", "500")["value"])
+        case = pick(scores, "interpolation", "rmse", "500", "2003-04-11T00")
+        assert np.isfinite(case["value"])
+        case = pick(scores, "interpolation", "rmse", "500", "2003-04-21T00")
+        assert np.isnan(case["value"])
+
     def test_files_and_memory_give_the_same(self, tmp_path):
         analysis, classical, statistics = cell_of()
         analysis.to_netcdf(tmp_path / "a.nc")
