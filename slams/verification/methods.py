@@ -45,13 +45,18 @@ class Method:
         return f"{self.name}_stations_spread"
 
 
+def ensemble_of(analysis: xr.Dataset) -> Method:
+    """The arm's own analysis; one member is a field."""
+    members = analysis.sizes["member"]
+    return Method("analysis", "ensemble" if members > 1 else "field", members)
+
+
 def methods_of(analysis: xr.Dataset, classical: xr.Dataset) -> list[Method]:
     """The methods of a cell; persistence where its axis is that.
 
     Raises SlamsError where the classical analyses lack one.
     """
-    members = analysis.sizes["member"]
-    found = [Method("analysis", "ensemble" if members > 1 else "field", members)]
+    found = [ensemble_of(analysis)]
     for name in ORDER:
         if name == "persistence" and analysis.attrs.get("axis") != "persistence":
             continue

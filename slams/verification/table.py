@@ -26,7 +26,7 @@ from slams.verification.definitions import (
     NO_BIN,
     STATION_LEVEL,
 )
-from slams.verification.methods import Method, methods_of, pooled
+from slams.verification.methods import Method, ensemble_of, methods_of, pooled
 from slams.verification.reduction import TRUE_POWER, Means, reduce, reduce_truth
 from slams.verification.resampling import block_length, shares
 from slams.verification.rows import Sample
@@ -77,10 +77,7 @@ def score_cell(
     held_out = None
     if stations is not None and bool(stations.fitted["held_out"].any()):
         held_out = HeldOut(stations, analysis, statistics)
-    cases = analysis.sizes["case"]
-    length = block_length(cases, block)
-    names = case_names(analysis["time"].transpose("case", "step").values)
-    sample = Sample(names, shares(cases, length, bootstrap, seed), length)
+    sample = _sample(analysis, bootstrap, block, seed)
     # So that an error names the case, not its place in a part.
     cell = xr.merge(
         [
@@ -90,7 +87,7 @@ def score_cell(
         join="override",
         compat="override",
         combine_attrs="drop",
-    ).assign_coords(case=np.arange(cases))
+    ).assign_coords(case=np.arange(len(sample.cases)))
     means, at_stations = _reduce(cell, classical, methods, held_out, seed)
     levels = [f"{level:g}" for level in analysis["level"].values]
     scale = statistics["global_standard_deviation"].values
@@ -109,6 +106,42 @@ def score_cell(
         frames.append(pd.concat(of).assign(**labels, method=method.name, members=method.members))
     table = pd.concat(frames, ignore_index=True)[list(COLUMNS)]
     table.attrs = {k: str(v) for k, v in analysis.attrs.items()} | {"definitions": DEFINITIONS}
+    return table
+
+
+def score_ensemble(
+    analysis: xr.Dataset,
+    *,
+    members: int | None = None,
+    bootstrap: int = 1000,
+    block: int | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """The rows of the ensemble alone, of its first `members` where that is given.
+
+    As `score_cell`, of an analysis that has nothing beside it: without the Wasserstein distance,
+    whose unit is the statistics', and without stations. Raises SlamsError as that does, and where
+    there are not so many members.
+    """
+    labels = labels_of(analysis)
+    check_analysis(analysis, None)
+    if members is not None:
+        if not 1 <= members <= analysis.sizes["member"]:
+            raise SlamsError(
+                f"{members} members are asked for: the analysis of arm {labels['arm']} has "
+                f"{analysis.sizes['member']}"
+            )
+        analysis = analysis.isel(member=slice(members))
+    sample = _sample(analysis, bootstrap, block, seed)
+    method = ensemble_of(analysis)
+    cell = analysis[["analysis", "truth"]].drop_vars("time")
+    cell = cell.assign_coords(case=np.arange(len(sample.cases)))
+    means = _reduce(cell, cell, [method], None, seed)[0][method.name]
+    levels = [*(f"{level:g}" for level in analysis["level"].values), ALL]
+    frames = table_rows.rows_of_means(table_rows.with_all(means), levels, sample)
+    table = pd.concat(frames, ignore_index=True)
+    table = table.assign(**labels, method=method.name, members=method.members)[list(COLUMNS)]
+    table.attrs = {"definitions": DEFINITIONS}
     return table
 
 
@@ -144,6 +177,13 @@ def merge(paths: Sequence[str | Path]) -> pd.DataFrame:
             ": merge each cell once"
         )
     return merged
+
+
+def _sample(analysis: xr.Dataset, bootstrap: int, block: int | None, seed: int) -> Sample:
+    """The cases of an analysis and their resamples."""
+    names = case_names(analysis["time"].transpose("case", "step").values)
+    length = block_length(len(names), block)
+    return Sample(names, shares(len(names), length, bootstrap, seed), length)
 
 
 def _variables(methods: Sequence[Method]) -> list[str]:

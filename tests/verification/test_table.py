@@ -211,6 +211,24 @@ class TestValues:
         pd.testing.assert_frame_equal(read, scores_of((analysis, classical, statistics)))
 
 
+class TestEnsembleAlone:
+    def test_has_the_same_rows(self):
+        cell = cell_of()
+        alone = verification.score_ensemble(cell[0], bootstrap=100)
+        whole = scores_of(cell).query("method == 'analysis' and score != 'wasserstein'")
+        assert tuple(alone.columns) == verification.COLUMNS
+        pd.testing.assert_frame_equal(alone, whole.reset_index(drop=True), check_like=False)
+
+    def test_of_some_members(self):
+        analysis, *_ = cell_of()
+        some = verification.score_ensemble(analysis, members=3, bootstrap=10)
+        direct = verification.score_ensemble(analysis.isel(member=slice(3)), bootstrap=10)
+        pd.testing.assert_frame_equal(some, direct)
+        assert (some["members"] == 3).all()
+        with pytest.raises(SlamsError, match="9 members are asked for"):
+            verification.score_ensemble(analysis, members=9)
+
+
 class TestIntervals:
     def test_seeded(self):
         cell = cell_of()
