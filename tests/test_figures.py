@@ -53,6 +53,8 @@ def scores_of(
                             "method": method,
                             "score": score,
                             "level": level if level == "all" else f"{level:g}",
+                            "case": "all",
+                            "bin": -1,
                             "value": value,
                             "lower": value - half,
                             "upper": value + half,

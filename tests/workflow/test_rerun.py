@@ -5,7 +5,7 @@ from working_copy import Copy
 
 REPORT = {"write_report"}
 STATIONS = {"ingest_stations", "fit_stations", "draw_stations"}
-SCORES = {"verify_cell", "merge_scores", "draw_ablation", "draw_profiles"} | REPORT
+SCORES = {"verify_cell", "merge_scores", "compare_arms", "draw_ablation", "draw_profiles"} | REPORT
 CELLS = {"assimilate_cell", "draw_maps"} | SCORES
 NETWORKS = {
     *("train_autoencoder", "train_paper_autoencoder", "encode_latents", "train_prior"),
@@ -38,6 +38,7 @@ def test_an_edit_reruns_what_depends_on_it(finished: Copy, module: str, rules: s
 def test_a_key_reruns_the_rules_that_take_it(finished: Copy) -> None:
     plan = finished.plan(keys={"verification": {"bootstrap": 60}})
     assert set(plan) == SCORES
+    assert finished.plan(keys={"verification": {"reference": "latent-both"}}) == {"compare_arms": 1}
     plan = finished.plan(keys={"prior": {"pixel": {"training": {"steps": 21}}}})
     assert plan["train_prior"] == plan["assimilate_cell"] == 1
     assert not {"train_autoencoder", "fit_imagery", "build_store"} & set(plan)

@@ -8,6 +8,7 @@ import pandas as pd
 from slams import report
 from slams.job import job
 from slams.provenance import attributes
+from slams.verification import summary
 
 with job(snakemake.log[0]):
     figures = [
@@ -26,7 +27,7 @@ with job(snakemake.log[0]):
         snakemake.output[0],
         title=f"SLAMS: {snakemake.params.name}",
         notes=snakemake.params.notes,
-        scores=pd.read_parquet(snakemake.input.scores),
+        scores=summary(pd.read_parquet(snakemake.input.scores)),
         figures=figures,
         rejected=rejected,
         costs=report.costs(Path(snakemake.params.benchmarks)),
