@@ -258,6 +258,7 @@ class StationOperator(nn.Module):
         indices, weights = fitted["indices"].values, fitted["weights"].values
         climate = evaluate(normalisation.coefficients[:, self.levels], times)
         self.cells = climate.shape[-2:]
+        self.latitude, self.longitude = fitted["latitude"].values, fitted["longitude"].values
         flat = climate.reshape(*climate.shape[:2], -1)
         at = (flat[..., indices] * weights).sum(-1)  # (step, level, station)
         constant = coefficient[0] + np.einsum("l,tls->ts", coefficient[1 : 1 + used], at)
