@@ -150,19 +150,22 @@ class Observer:
         """
         for number, start in enumerate(self.starts):
             seed = seed_of(self.seed, self.axis, float(self.value), number)
-            yield self._observe(Case(self.test, int(start), self.steps), seed)
+            yield self._observe(Case(self.test, int(start), self.steps), seed, "test")
 
     def observed_validation(self, count: int) -> Iterator[Observed]:
-        """At most ``count`` of the validation windows, spread evenly, observed as the cases are."""
+        """At most ``count`` of the validation windows, spread evenly, observed as the cases are.
+
+        Raises SlamsError as :meth:`observed` does.
+        """
         chosen = np.unique(np.linspace(0, len(self.known) - 1, count).round().astype(int))
         for number in chosen:
-            yield self._observe(self.known[number], self._validation_seed(number))
+            yield self._observe(self.known[number], self._validation_seed(number), "validation")
 
     def _validation_seed(self, number: int) -> int:
         drawn = seed_of(self.seed, "validation", self.axis, float(self.value))
         return seed_of(drawn, number)
 
-    def _observe(self, case: Case, seed: int) -> Observed:
+    def _observe(self, case: Case, seed: int, period: str) -> Observed:
         observations = observe_case(
             self.normalisation,
             case,
@@ -177,7 +180,7 @@ class Observer:
         if not len(observations):
             raise SlamsError(
                 f"{self.label}: the case from {np.datetime_as_string(case.times[0], 'h')} has "
-                "no observation left after quality control; add a stream or move periods.test"
+                f"no observation left after quality control; add a stream or move periods.{period}"
             )
         return Observed(case, observations, counts, normal, guess, seed)
 

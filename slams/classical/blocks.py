@@ -97,7 +97,9 @@ def columns_of(
 
     The rows that blocks have in common are read once.
     """
-    for (first, end), of_band in groupby(blocks, key=lambda block: (block.rows.start, block.rows.stop)):
+    for (first, end), of_band in groupby(
+        blocks, key=lambda block: (block.rows.start, block.rows.stop)
+    ):
         band = sample.band(slice(first, end)).flatten(3)  # (n, step, level, cell)
         before = first * (band.shape[3] // (end - first))
         for block in of_band:

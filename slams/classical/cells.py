@@ -43,6 +43,8 @@ def analyse_cell(observer: Observer, train: Store, settings: Mapping[str, Any]) 
         steps=observer.steps,
         step_hours=observer.step_hours,
         count=settings["samples"],
+        rotations=settings["rotations"],
+        seed=observer.seed,
     )
     held = _held_out(observer)
     points = no_points(sample) if held is None else _points(observer, sample, held)
@@ -159,7 +161,9 @@ def _case(
     )
     if held is None or spread is None:
         return result
-    stations: Arrays = {"climatology_spread": np.broadcast_to(spread, (len(times), *spread.shape[1:]))}
+    stations: Arrays = {
+        "climatology_spread": np.broadcast_to(spread, (len(times), *spread.shape[1:]))
+    }
     operator = StationOperator(held, normalisation, times)
     for name in ("climatology", "interpolation", "persistence"):
         if name in fields:

@@ -23,8 +23,11 @@ FIELDS_AT_ONCE = 64  # that go through the operators
 class Sample:
     """At most ``count`` windows of ``steps`` fields, spread evenly over a store.
 
-    ``starts`` (n,) are where they begin. Raises SlamsError where the store has fewer than LEAST
-    of them.
+    With ``rotations`` every window counts so many times, each time turned about the axis by other
+    columns, drawn from ``seed``: on a planet without continents the weather of one longitude is
+    that of every other, and the sample so many times as large. ``starts`` (n,) are where windows
+    begin, ``turns`` (n,) by how many columns they are turned. Raises SlamsError where the store has
+    fewer than LEAST of them.
     """
 
     def __init__(
@@ -35,6 +38,8 @@ class Sample:
         steps: int,
         step_hours: float,
         count: int,
+        rotations: int = 0,
+        seed: int = 0,
     ) -> None:
         every = store.starts(steps, step_hours)
         if min(len(every), count) < LEAST:
@@ -43,7 +48,8 @@ class Sample:
                 f"windows of {steps} steps; covariances need {LEAST} or more: widen the period"
             )
         chosen = np.linspace(0, len(every) - 1, min(count, len(every))).round().astype(int)
-        self.starts = every[chosen]
+        self.starts = np.repeat(every[chosen], max(1, rotations))
+        self.turns = _turns(len(chosen), rotations, store.shape[2], seed)
         self.store, self.normalisation, self.steps = store, normalisation, steps
         dataset = normalisation.dataset
         self.about_climatology = np.array_equal(
@@ -53,29 +59,30 @@ class Sample:
     def __len__(self) -> int:
         return len(self.starts)
 
-    def _climate(self, start: int) -> np.ndarray | float:
-        """The climatology of a window, normalised; zero where it is what the store subtracts."""
-        if self.about_climatology:
-            return 0.0
-        return climate(self.normalisation, self.store.times[start : start + self.steps])
-
     def windows(self) -> Iterator[Tensor]:
         """Departures from the climatology (k, step, level, latitude, longitude), some at a time."""
-        for part in np.array_split(self.starts, -(-len(self) * self.steps // FIELDS_AT_ONCE)):
-            fields = self.store.batch(part, self.steps)
-            yield torch.from_numpy(
-                np.stack([f - self._climate(s) for f, s in zip(fields, part, strict=True)])
-            ).float()
+        parts = -(-len(self) * self.steps // FIELDS_AT_ONCE)
+        for part in np.array_split(np.arange(len(self)), parts):
+            fields = self.store.batch(self.starts[part], self.steps)
+            yield self._departures(fields, part, slice(None))
 
     def band(self, rows: slice) -> Tensor:
         """Departures (n, step, level, row, longitude) in some rows of the grid.
 
         Only these rows are read from the memory map.
         """
-        fields = self.store.fields[:, :, rows]
-        if not self.about_climatology:
-            return torch.cat([window[:, :, :, rows] for window in self.windows()])
-        return torch.from_numpy(fields[self.starts[:, None] + np.arange(self.steps)])
+        fields = self.store.fields[:, :, rows][self.starts[:, None] + np.arange(self.steps)]
+        return self._departures(fields, np.arange(len(self)), rows)
+
+    def _departures(self, fields: np.ndarray, part: np.ndarray, rows: slice) -> Tensor:
+        """Of fields (k, step, level, row, longitude) of the windows numbered ``part``, turned."""
+        for field, number in zip(fields, part, strict=True):
+            if not self.about_climatology:
+                start = self.starts[number]
+                times = self.store.times[start : start + self.steps]
+                field -= climate(self.normalisation, times)[:, :, rows]
+            field[:] = np.roll(field, self.turns[number], -1)
+        return torch.from_numpy(fields)
 
     def images(self, predict: Callable[[Tensor], Tensor], about: np.ndarray) -> Tensor:
         """H(about + departure) - H(about) of every window, (n, ...).
@@ -87,3 +94,12 @@ class Sample:
         with torch.no_grad():
             middle = predict(base)
             return torch.cat([predict(base + window) - middle for window in self.windows()])
+
+
+def _turns(windows: int, rotations: int, columns: int, seed: int) -> np.ndarray:
+    """Columns by which every window is turned, each time; spread evenly from a random one on."""
+    if not rotations:
+        return np.zeros(windows, int)
+    first = np.random.default_rng(seed).integers(columns, size=(windows, 1))
+    apart = np.arange(rotations) * columns // rotations
+    return ((first + apart) % columns).ravel()

@@ -91,7 +91,9 @@ class OptimalInterpolation:
         together = (states.flatten(0, 1) @ images).unflatten(0, prior.shape)
         together = together.div_(count - 1).mul_(reach[:, None])
         # Rows of B H' L'^-1, with L L' = H B H' + R.
-        gained = torch.linalg.solve_triangular(lower.T, together.flatten(0, 1), upper=True, left=False)
+        gained = torch.linalg.solve_triangular(
+            lower.T, together.flatten(0, 1), upper=True, left=False
+        )
         mean = (gained @ whitened).T.unflatten(1, prior.shape)
         left = prior - (gained**2).sum(1).view_as(prior)
         if not (torch.isfinite(mean).all() and (left >= -ROUNDING * prior).all()):

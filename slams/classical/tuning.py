@@ -35,9 +35,7 @@ class Tuned:
     letkf_radius_km: float
     letkf_inflation: float
 
-    def analysers(
-        self, seen: list[Innovations], limit: int, members: int
-    ) -> list[Analyser]:
+    def analysers(self, seen: list[Innovations], limit: int, members: int) -> list[Analyser]:
         """OI of cases that share their gain, then the LETKF of each of them."""
         return [
             optimal_interpolation(seen, self.oi_radius_km, limit),
