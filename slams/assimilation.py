@@ -106,7 +106,7 @@ def assimilate_cell(
             )
         pieces.append(_case_dataset(prior, seen, ensemble, counts).merge(entered))
         log.info("case %d of %d: %s", number + 1, cases, ", ".join(map(str, counts)))
-    data = xr.concat(pieces, dim="case", data_vars="all", coords="different").assign_coords(
+    data = xr.concat(pieces, dim="case", coords="different", compat="equals").assign_coords(
         case=np.arange(cases), member=np.arange(sampler["members"])
     )
     data.attrs = {

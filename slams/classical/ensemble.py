@@ -76,12 +76,12 @@ class Sample:
 
     def _departures(self, fields: np.ndarray, part: np.ndarray, rows: slice) -> Tensor:
         """Of fields (k, step, level, row, longitude) of the windows numbered ``part``, turned."""
-        for field, number in zip(fields, part, strict=True):
+        for place, number in enumerate(part):
             if not self.about_climatology:
                 start = self.starts[number]
                 times = self.store.times[start : start + self.steps]
-                field -= climate(self.normalisation, times)[:, :, rows]
-            field[:] = np.roll(field, self.turns[number], -1)
+                fields[place] -= climate(self.normalisation, times)[:, :, rows]
+            fields[place] = np.roll(fields[place], self.turns[number], -1)
         return torch.from_numpy(fields)
 
     def images(self, predict: Callable[[Tensor], Tensor], about: np.ndarray) -> Tensor:

@@ -1,6 +1,7 @@
 """What a case's observations say against the climatology, and what a sample says of them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -29,6 +30,16 @@ class Innovations:
     variance: Tensor
     images: Tensor
     mean: Tensor
+
+    @cached_property
+    def about_mean(self) -> Tensor:
+        """The images (n, m) about their mean."""
+        return self.images - self.images.mean(0)
+
+    @cached_property
+    def covariance(self) -> Tensor:
+        """The images' covariance (m, m) of all values, whatever their distance."""
+        return self.about_mean.T @ self.about_mean / (len(self.images) - 1)
 
 
 def innovations(

@@ -53,19 +53,17 @@ class Members:
     and ``pulls`` (place, k) Y' R^-1 d, each summed over the values of a place.
     """
 
-    def __init__(
-        self, seen: Innovations, numbers: Tensor, dtype: torch.dtype = torch.float32
-    ) -> None:
-        self.seen, self.numbers, self.dtype = seen, numbers, dtype
-        images = seen.images[numbers].to(dtype)
+    def __init__(self, seen: Innovations, numbers: Tensor) -> None:
+        self.seen, self.numbers = seen, numbers
+        images = seen.images[numbers]
         middle = images.mean(0)
-        departure = seen.value.to(dtype) - middle
+        departure = seen.value.to(images) - middle
         about = (images - middle).T  # (m, k)
-        weighted = about / seen.variance.to(dtype)[:, None]
+        weighted = about / seen.variance.to(images)[:, None]
         places, size = len(seen.places), len(numbers)
-        self.pulls = torch.zeros(places, size, dtype=dtype)
+        self.pulls = images.new_zeros(places, size)
         self.pulls.index_add_(0, seen.place, weighted * departure[:, None])
-        self.products = torch.zeros(places, size, size, dtype=dtype)
+        self.products = images.new_zeros(places, size, size)
         for part in torch.arange(len(about)).split(VALUES_AT_ONCE):
             product = about[part, :, None] * weighted[part, None, :]
             self.products.index_add_(0, seen.place[part], product)
@@ -95,12 +93,14 @@ class LETKF:
 
     def _columns(self, columns: Columns, near: Tensor) -> tuple[Tensor, Tensor]:
         members, size = self.members, len(self.members.numbers)
-        reach = taper(columns.places, members.seen.places[near], self.radius_km).to(members.dtype)
+        reach = taper(columns.places, members.seen.places[near], self.radius_km).to(
+            members.products
+        )
         precision = (reach @ members.products[near].flatten(1)).unflatten(1, (size, size))
         precision.diagonal(dim1=1, dim2=2).add_((size - 1) / self.inflation)
         factor = torch.linalg.cholesky(precision)
         weights = torch.cholesky_solve((reach @ members.pulls[near])[..., None], factor)
-        states = columns.states[..., members.numbers].to(members.dtype)
+        states = columns.states[..., members.numbers].to(reach)
         middle = states.mean(2)
         states = states - middle[..., None]  # (q, r, k)
         mean = middle + (states @ weights)[..., 0]

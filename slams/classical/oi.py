@@ -16,7 +16,7 @@ No white term is added to B: a column has fewer levels and steps than the sample
 taper makes B of full rank across columns, and R is in the matrix that is inverted.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -27,6 +27,26 @@ from slams.classical.localisation import distances, taper
 from slams.errors import SlamsError
 
 ROUNDING = 1e-3  # of the prior's variance, by which what is left may fall below zero
+TOGETHER = 4  # times as many as a block takes: so few observations have one covariance for all
+REMEDY = (
+    "look at the store's fields, at the observations' errors, and at classical.oi.radii_km, of "
+    "which none may exceed half the Earth's circumference"
+)
+
+
+@dataclass(frozen=True)
+class _Gain:
+    """What some observations say, whatever is analysed.
+
+    ``images`` (n, k) about their mean, ``place`` (k,) among ``places`` (p, 3), ``lower`` the factor
+    L of L L' = H B H' + R, and ``whitened`` (k, case) L^-1 d.
+    """
+
+    images: Tensor
+    places: Tensor
+    place: Tensor
+    lower: Tensor
+    whitened: Tensor
 
 
 @dataclass(frozen=True)
@@ -36,71 +56,67 @@ class OptimalInterpolation:
     ``departures`` (m, case) are their values less what is expected of them. A block takes the
     observations within ``radius_km`` of it; where these are more than ``limit``, the nearest to
     its centre: of every stream an equal share, and what one does not need goes to the others, so
-    that a dense stream does not crowd out a sparse one. Covariances are summed in ``dtype``.
+    that a dense stream does not crowd out a sparse one. Covariances are summed in the images' type.
     """
 
     seen: Innovations
     departures: Tensor
     radius_km: float
     limit: int
-    dtype: torch.dtype = torch.float32
+    _known: dict[bytes, "_Gain"] = field(default_factory=dict, repr=False)
 
     def analyse(self, block: Block, columns: list[Columns]) -> list[tuple[Tensor, Tensor]]:
         """Mean and variance (case, q, r) of each of the ``columns``, about the climatology.
 
         Raises SlamsError where they are not finite, or a variance is negative.
         """
-        chosen = self._within(block)
-        seen, count = self.seen, self.seen.images.shape[0]
-        images = _about_mean(seen.images[:, chosen].to(self.dtype), 0)
+        gain = self._gain(self._within(block))
+        return [self._columns(one, gain) for one in columns]
+
+    def _gain(self, chosen: Tensor) -> "_Gain":
+        """Of the observations ``chosen`` (k,); neighbouring blocks may choose the same."""
+        key = chosen.numpy().tobytes()
+        if key not in self._known:
+            self._known.clear()
+            self._known[key] = self._new_gain(chosen)
+        return self._known[key]
+
+    def _new_gain(self, chosen: Tensor) -> "_Gain":
+        seen = self.seen
         used, place = torch.unique(seen.place[chosen], return_inverse=True)
         places = seen.places[used]
+        images = seen.about_mean[:, chosen]
+        if len(seen.place) <= TOGETHER * self.limit:
+            covariance = seen.covariance[chosen][:, chosen]
+        else:
+            covariance = images.T @ images / (len(images) - 1)
         # The matrix that is inverted is small, and ill-conditioned where observations are good.
-        between = taper(places, places, self.radius_km)[place][:, place]
-        innovation = (images.T @ images).double() / (count - 1) * between
+        innovation = covariance.double()
+        innovation *= taper(places, places, self.radius_km)[place][:, place]
         innovation.diagonal().add_(seen.variance[chosen].double())
         factor, failed = torch.linalg.cholesky_ex(innovation)
         if failed:
-            raise SlamsError(
-                "optimal interpolation: the covariance of the innovations is not positive; look at "
-                "the observations' errors, and at classical.oi.radii_km, of which none may exceed "
-                "half the Earth's circumference"
-            )
-        whitened = torch.linalg.solve_triangular(
-            factor, self.departures[chosen].double(), upper=False
-        ).to(self.dtype)
-        lower = factor.to(self.dtype)
-        return [self._columns(one, images, places, place, lower, whitened) for one in columns]
+            raise SlamsError(f"optimal interpolation: no covariance of innovations; {REMEDY}")
+        departures = self.departures[chosen].double()
+        whitened = torch.linalg.solve_triangular(factor, departures, upper=False)
+        return _Gain(images, places, place, factor.to(images), whitened.to(images))
 
-    def _columns(
-        self,
-        columns: Columns,
-        images: Tensor,
-        places: Tensor,
-        place: Tensor,
-        lower: Tensor,
-        whitened: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        states = _about_mean(columns.states.to(self.dtype), 2)
+    def _columns(self, columns: Columns, gain: "_Gain") -> tuple[Tensor, Tensor]:
+        states = columns.states.to(gain.images)
+        states = states - states.mean(2, keepdim=True)
         count = states.shape[2]
         prior = (states**2).sum(2) / (count - 1)
-        if not len(place):
-            mean = prior.new_zeros((whitened.shape[1], *prior.shape))
-            return mean, prior.expand_as(mean)
-        reach = taper(columns.places, places, self.radius_km).to(self.dtype)[:, place]
-        together = (states.flatten(0, 1) @ images).unflatten(0, prior.shape)
-        together = together.div_(count - 1).mul_(reach[:, None])
-        # Rows of B H' L'^-1, with L L' = H B H' + R.
-        gained = torch.linalg.solve_triangular(
-            lower.T, together.flatten(0, 1), upper=True, left=False
-        )
-        mean = (gained @ whitened).T.unflatten(1, prior.shape)
+        reach = taper(columns.places, gain.places, self.radius_km).to(states)[:, gain.place]
+        together = (states.flatten(0, 1) @ gain.images).unflatten(0, prior.shape)
+        together = together.div_(count - 1).mul_(reach[:, None]).flatten(0, 1)
+        # Rows of B H' L'^-1.
+        gained = torch.linalg.solve_triangular(gain.lower.T, together, upper=True, left=False)
+        mean = (gained @ gain.whitened).T.unflatten(1, prior.shape)
         left = prior - (gained**2).sum(1).view_as(prior)
         if not (torch.isfinite(mean).all() and (left >= -ROUNDING * prior).all()):
             raise SlamsError(
                 "optimal interpolation: an analysis is not finite, or its variance is negative; "
-                "look at the store's fields, and at classical.oi.radii_km, of which none may "
-                "exceed half the Earth's circumference"
+                f"{REMEDY}"
             )
         return mean, left.clamp_min(0.0).expand_as(mean)
 
@@ -128,7 +144,3 @@ def fair_shares(counts: list[int], limit: int) -> list[int]:
         shares[number] = min(counts[number], left // (len(counts) - position))
         left -= shares[number]
     return shares
-
-
-def _about_mean(values: Tensor, dimension: int) -> Tensor:
-    return values - values.mean(dimension, keepdim=True)

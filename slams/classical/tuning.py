@@ -107,7 +107,7 @@ def tune(
 
 
 def _score(window: Observed, mean: np.ndarray, variance: np.ndarray, places: Tensor) -> float:
-    """CRPS of the Gaussians (step, level, cell), normalised units, by area; NaN cells do not count."""
+    """CRPS of Gaussians (step, level, cell), normalised, by area; NaN cells are left out."""
     truth = (window.case.truth - window.climate).reshape(mean.shape)
     there = np.isfinite(mean[0, 0])
     # The cosine of latitude, which the height above the equator's plane gives.
