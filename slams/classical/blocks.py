@@ -70,10 +70,11 @@ def partition(
     ``latitude``, ``longitude`` (degrees) are those of the cells. There are fewer blocks in a row
     near the poles, where columns are narrow.
     """
-    height = np.deg2rad(abs(latitude[1] - latitude[0])) * EARTH_RADIUS_KM
+    high = len(latitude) * np.deg2rad(abs(latitude[1] - latitude[0])) * EARTH_RADIUS_KM
     places, columns = cell_places(latitude, longitude), len(longitude)
     blocks = []
-    for rows in np.array_split(np.arange(len(latitude)), _parts(len(latitude) * height, side_km)):
+    bands = min(len(latitude), _parts(high, side_km))
+    for rows in np.array_split(np.arange(len(latitude)), bands):
         around = 2 * np.pi * EARTH_RADIUS_KM * np.cos(np.deg2rad(latitude[rows])).max()
         for part in np.array_split(np.arange(columns), min(columns, _parts(around, side_km))):
             cells = (rows[:, None] * columns + part).ravel()

@@ -17,7 +17,7 @@ from slams.classical.persistence import persist
 from slams.classical.tuning import Tuned, tune
 from slams.observation.persistence import Persistence
 from slams.observation.stations import StationOperator
-from slams.observing import Observed, Observer
+from slams.observing import Observed, Observer, check_store
 from slams.store import Store
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ def analyse_cell(observer: Observer, train: Store, settings: Mapping[str, Any]) 
     have a station fit, assimilated or not. Raises SlamsError where the training period has too few
     windows, where a case has no observation left, and where an analysis is not finite.
     """
+    check_store(observer.normalisation, train, "train")
     dataset = observer.normalisation.dataset
     latitude, longitude = dataset["latitude"].values, dataset["longitude"].values
     sample = Sample(
