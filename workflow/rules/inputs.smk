@@ -159,7 +159,9 @@ def classical_inputs(wildcards):
 def classical_file(wildcards):
     """The classical analyses of the same observations as an arm's cell has."""
     streams = experiment.streams_text(arm_of(wildcards))
-    return f"{RESULTS}/classical/{streams}/{wildcards.axis}-{wildcards.value}/classical.nc"
+    return (
+        f"{RESULTS}/classical/{streams}/{wildcards.axis}-{wildcards.value}/classical.nc"
+    )
 
 
 def stream_inputs(streams, wildcards, *splits):
