@@ -87,7 +87,7 @@ def cell(stores, streams, arm=ALONE, axis="none", value=0.0, settings=None, case
 
 
 def interpolated(stores, streams, **sampler) -> tuple[np.ndarray, np.ndarray]:
-    """What interpolation of the same stations says (case, ...) of the lowest level, and the truth."""
+    """What interpolation of the stations says (case, ...) of the lowest level, and the truth."""
     normalisation = IdealPrior(WINDOW).normalisation
     observer = Observer(
         normalisation,
