@@ -14,8 +14,9 @@ from pathlib import Path
 
 import torch
 
-from slams.assimilation import Streams, assimilate_cell
+from slams.assimilation import assimilate_cell
 from slams.config import load, merge
+from slams.observing import Streams
 from slams.prior import Prior
 from slams.store import Store
 from slams.verification import score_ensemble, summary

@@ -26,13 +26,13 @@ import xarray as xr
 from tqdm import tqdm
 
 from slams.archives import station_set
-from slams.assimilation import Streams, observe_case
 from slams.cases import Case, validation_cases
 from slams.errors import SlamsError
 from slams.observation import BlockMean, EveryNth, Identity, Masked, Observations
 from slams.observation.background import Degraded
 from slams.observation.imagery import ImageryModel, read
 from slams.observation.representation import DecoderError
+from slams.observing import Streams, observe_case
 from slams.posterior import sample
 from slams.posterior.checks import deviations
 from slams.prior import Prior
@@ -91,7 +91,7 @@ class World:
             operator = operator_of(row["operator"], case.truth.shape[-2:], rng)
             background = Degraded(operator, row["noise"], row["every"])
         observations = observe_case(
-            prior,
+            prior.normalisation,
             case,
             names=names,
             background=background,

@@ -56,6 +56,7 @@ def faults(config: Config) -> list[str]:
         _networks,
         _training,
         _sampler,
+        _classical,
         _verification,
         _stations,
         _files,
@@ -377,6 +378,21 @@ def _sampler(config: Config) -> Iterator[str]:
         yield (
             f"sampler.robust is {robust:g}: must be less than sampler.gross_error, {gross:g}, "
             "beyond which observations are refused"
+        )
+
+
+def _classical(config: Config) -> Iterator[str]:
+    """Radii in order, and windows enough to choose analogues among."""
+    section = config["classical"]
+    for method in ("oi", "letkf"):
+        radii = section[method]["radii_km"]
+        if any(later <= radius for radius, later in pairwise(radii)):
+            yield f"classical.{method}.radii_km is {radii}: must increase"
+    members, windows = section["letkf"]["members"], section["samples"]
+    if members > windows * max(1, section["rotations"]):
+        yield (
+            f"classical.letkf.members is {members}: must be at most classical.samples, {windows}, "
+            "times classical.rotations"
         )
 
 

@@ -19,6 +19,9 @@ Cell = tuple[str, str, str]
 AXES = ("coarse", "noise", "sparse", "persistence")
 # The axes along which the background is a degraded truth, which is what the paper observes.
 DEGRADED = ("coarse", "noise", "sparse")
+# What may be observed, in the order in which sets of streams are named.
+STREAMS = ("background", "stations", "imagery")
+STREAMS_PATTERN = rf"({'|'.join(STREAMS)})(\+({'|'.join(STREAMS)}))*"
 # Endings of files that lie beside data: notes, lists, indices, what is half fetched.
 NO_DATA = frozenset((".part", ".part-tag", ".json", ".idx", ".txt", ".md", ".pdf"))
 # The cell of an arm that sees no background: its degradation does not matter.
@@ -200,6 +203,11 @@ def _levels(config: Config, arm: Mapping[str, Any]) -> list[tuple[str, str]]:
         return [NO_AXIS]
     axes = DEGRADED if arm.get("recipe") == "paper" else AXES
     return [(axis, value_text(value)) for axis in axes for value in config["axes"][axis]["values"]]
+
+
+def streams_text(arm: Mapping[str, Any]) -> str:
+    """An arm's set of streams as it stands in file names: background+stations."""
+    return "+".join(stream for stream in STREAMS if stream in arm["streams"])
 
 
 def prior_space(arm: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from cell_streams import streams_of
 from worlds import (
     GRID,
     LEVELS,
@@ -13,16 +14,14 @@ from worlds import (
     IdealPrior,
     days,
     store,
-    thermometers,
     weather,
     with_fields,
 )
 
-from slams.assimilation import Streams, assimilate_cell, observe_case
+from slams.assimilation import assimilate_cell
 from slams.cases import Case, choose_cases
 from slams.errors import SlamsError
-from slams.observation.imagery import ImageryModel, ImageryNetwork, ImageryOperator
-from slams.observation.stations import StationOperator
+from slams.observing import Streams, observe_case
 from slams.statistics import Normalisation
 from slams.verification import score_ensemble
 
@@ -68,41 +67,7 @@ def stores(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def streams(stores) -> Streams:
-    """Stations and images of the truth; one station always reads 25 K too much."""
-    truth = torch.from_numpy(np.array(stores[0].fields))[None]
-    normalisation = Normalisation(IdealPrior(WINDOW).statistics)
-    rng = np.random.default_rng(1)
-    places = np.degrees(np.arcsin(rng.uniform(-1, 1, 30))), rng.uniform(0, 360, 30)
-    fit = thermometers(*places, held_out=5)
-    readings = StationOperator(fit, normalisation, TEST_TIMES)(truth)[0].numpy()
-    readings = readings + rng.standard_normal(readings.shape)
-    readings[:, 9] += 25.0
-    table = pd.DataFrame(
-        {
-            "time": np.repeat(TEST_TIMES, 30),
-            "station_id": np.tile(fit["station"].values, len(TEST_TIMES)),
-            "latitude": np.tile(places[0], len(TEST_TIMES)),
-            "longitude": np.tile(places[1], len(TEST_TIMES)),
-            "air_temperature": readings.ravel(),
-        }
-    )
-    torch.manual_seed(2)
-    network = ImageryNetwork(len(LEVELS), width=8).eval().requires_grad_(False)
-    season = np.full((1, 1, *GRID.shape), 250.0)
-    model = ImageryModel(network, ("irwin_cdr",), season, np.array([10.0]))
-    seen = ImageryOperator(model, normalisation, TEST_TIMES)(truth)[0].numpy()
-    images = xr.DataArray(
-        250 + 10 * (seen + 0.1 * rng.standard_normal(seen.shape)),
-        dims=("time", "channel", "latitude", "longitude"),
-        coords={
-            "time": TEST_TIMES,
-            "channel": ["irwin_cdr"],
-            "latitude": GRID.latitude,
-            "longitude": GRID.longitude,
-        },
-    )
-    images[:, :, :3] = np.nan
-    return Streams(table, fit, images.isel(time=slice(None, None, -1)), model)
+    return streams_of(stores[0], window=WINDOW)
 
 
 def cell(stores, streams=None, arm=BACKGROUND, axis="coarse", value=2, **changes) -> xr.Dataset:
@@ -120,6 +85,13 @@ def cell(stores, streams=None, arm=BACKGROUND, axis="coarse", value=2, **changes
     )
 
 
+def climatology(found: xr.Dataset) -> xr.DataArray:
+    """The climatology of a cell's cases, K."""
+    normalisation = Normalisation(IdealPrior(WINDOW).statistics)
+    fields = np.stack([normalisation.climatology(times) for times in found["time"].values])
+    return xr.DataArray(fields, dims=found["truth"].dims)
+
+
 @pytest.fixture(scope="module")
 def full(stores, streams) -> xr.Dataset:
     """A cell with every stream, in latent space."""
@@ -130,14 +102,15 @@ def test_a_cell_is_what_the_architecture_page_says(full, stores):
     fields = ("case", "step", "level", "latitude", "longitude")
     assert full["analysis"].dims == ("case", "member", *fields[1:])
     assert full["analysis"].shape == (2, 4, WINDOW, *SHAPE)
-    for name in ("truth", "interpolation", "climatology"):
+    for name in ("truth", "background"):
         assert full[name].dims == fields
-    for name in ("analysis", "truth", "interpolation", "climatology"):
+    for name in ("analysis", "truth", "background"):
         assert full[name].dtype == np.float32
         assert full[name].attrs["units"] == "K"
         assert np.isfinite(full[name]).all()
         assert float(full[name].min()) > 150 and float(full[name].max()) < 350
-    assert full["climatology_spread"].dims == fields[2:]
+    assert full["station_used"].dims == ("case", "step", "station")
+    assert full["station_used"].dtype == np.int8 and full.sizes["station"] == 25
     assert full["time"].dims == ("case", "step")
     np.testing.assert_array_equal(full["level"], LEVELS)
     np.testing.assert_array_equal(full["latitude"], GRID.latitude)
@@ -152,13 +125,36 @@ def test_a_cell_is_what_the_architecture_page_says(full, stores):
     assert full.attrs["streams"] == "background stations imagery"
 
 
-def test_a_cell_survives_its_file_and_can_be_scored(full, tmp_path):
+def test_a_cell_survives_its_file(full, tmp_path):
     full.assign_attrs(seed=1).to_netcdf(tmp_path / "analysis.nc")
     with xr.open_dataset(tmp_path / "analysis.nc") as read:
         xr.testing.assert_equal(read.load(), full)
         scores = score_ensemble(read, bootstrap=10)
     assert {"rmse", "crps", "spread_skill", "rank_histogram", "power"} <= set(scores["score"])
     assert set(scores["level"]) == {*(f"{level:g}" for level in LEVELS), "all"}
+
+
+def test_the_stations_that_entered_are_told(full, streams):
+    """All that have reports but the one that reads 25 K too much."""
+    fit = streams.station_fit.isel(station=slice(5, None))
+    np.testing.assert_array_equal(full["station"], fit["station"])
+    np.testing.assert_array_equal(full["station_latitude"], fit["latitude"])
+    np.testing.assert_array_equal(full["station_longitude"], fit["longitude"])
+    entered = full["station_used"].min(("case", "step"))
+    np.testing.assert_array_equal(entered, np.arange(5, 30) != 9)
+    used = full["observations_used"].sel(stream="stations")
+    np.testing.assert_array_equal(full["station_used"].sum(("step", "station")), used)
+
+
+def test_the_background_is_shown_as_the_first_guess(full, stores, streams):
+    """Closer to the truth than the climatology; missing where there is none."""
+    climatology = Normalisation(IdealPrior(WINDOW).statistics).climatology
+    truth, guess = full["truth"].values, full["background"].values
+    climate = np.stack([climatology(times) for times in full["time"].values])
+    assert ((guess - truth) ** 2).mean() < 0.5 * ((climate - truth) ** 2).mean()
+    without = cell(stores, streams, OTHERS, axis="none", value=0)
+    assert np.isnan(without["background"]).all()
+    assert "station_used" not in cell(stores)
 
 
 def test_truth_and_times_are_those_of_the_store(full, stores):
@@ -170,8 +166,6 @@ def test_truth_and_times_are_those_of_the_store(full, stores):
         np.testing.assert_array_equal(full["time"][number], times)
         fields = test.window(start, WINDOW)
         np.testing.assert_array_equal(full["truth"][number], normalisation.to_kelvin(fields, times))
-        climatology = normalisation.climatology(times)
-        np.testing.assert_allclose(full["climatology"][number], climatology, rtol=1e-6)
 
 
 def test_the_analysis_is_the_posterior(stores):
@@ -182,27 +176,21 @@ def test_the_analysis_is_the_posterior(stores):
     assert float(spread) == pytest.approx(0.2, abs=0.02)
     # The mean is 0.8 of what was seen: its error is 0.8 of the noise and 0.2 of the truth.
     error = ((found["analysis"].mean("member") - found["truth"]) / scale) ** 2
-    anomaly = ((found["truth"] - found["climatology"]) / scale) ** 2
+    anomaly = ((found["truth"] - climatology(found)) / scale) ** 2
     expected = 0.64 * 0.25 + 0.04 * float(anomaly.mean()) + 0.2 / 8
     assert float(error.mean()) == pytest.approx(expected, rel=0.1)
 
 
 def test_all_arms_of_an_axis_value_see_the_same_background(stores, streams):
-    """What they interpolate is equal, whatever the prior's space and whoever sees more."""
+    """Their first guess is equal, whatever the prior's space and whoever sees more."""
     latent = BACKGROUND | {"name": "latent-background", "space": "latent"}
     one, other = cell(stores), cell(stores, arm=latent)
-    np.testing.assert_array_equal(one["interpolation"], other["interpolation"])
+    np.testing.assert_array_equal(one["background"], other["background"])
     assert not np.array_equal(one["analysis"], other["analysis"])
     again = cell(stores, value=2.0)
     np.testing.assert_array_equal(one["analysis"], again["analysis"])
     for change in ({"seed": 4}, {"value": 4}, {"axis": "sparse"}):
-        assert not np.array_equal(one["interpolation"], cell(stores, **change)["interpolation"])
-
-
-def test_interpolation_does_not_know_the_priors_space(stores, streams, full):
-    """The decoder's error is the latent prior's to bear, not interpolation's."""
-    pixel = cell(stores, streams, BOTH | {"space": "pixel"})
-    np.testing.assert_array_equal(pixel["interpolation"], full["interpolation"])
+        assert not np.array_equal(one["background"], cell(stores, **change)["background"])
 
 
 def test_a_latent_prior_bears_its_decoders_error(stores):
@@ -222,11 +210,11 @@ PAPER = {"members": 4, "steps": 16, "corrections": 1, "tau": 0.5, "gamma": 1e-2,
 
 @pytest.mark.parametrize("space", ["pixel", "latent"])
 def test_the_papers_arms_stand_beside_the_others(stores, space):
-    """The same interpolation of the same background; what they observe is the encoded truth."""
+    """The same background as first guess; what they observe is the encoded truth."""
     honest = cell(stores, arm=BACKGROUND | {"space": space})
     arm = {**BACKGROUND, "name": f"paper-{space}", "space": space, "recipe": "paper"}
     found = cell(stores, arm=arm, sampler=PAPER)
-    for name in ("interpolation", "truth", "climatology"):
+    for name in ("background", "truth"):
         np.testing.assert_array_equal(found[name], honest[name])
     assert found["analysis"].shape == honest["analysis"].shape
     assert not np.array_equal(found["analysis"], honest["analysis"])
@@ -257,9 +245,9 @@ def test_a_case_may_have_more_steps_than_the_prior(stores, streams):
         one = found.isel(case=case)
         place = np.searchsorted(TEST_TIMES, one["time"].values)
         expected = stores[0].fields[place] * SCALE[:, None, None]
-        np.testing.assert_allclose(one["truth"] - one["climatology"], expected, atol=2e-3)
+        np.testing.assert_allclose(one["truth"] - climatology(found)[case], expected, atol=2e-3)
     error = (found["analysis"].mean("member") - found["truth"]).std()
-    assert error < 0.8 * (found["climatology"] - found["truth"]).std()
+    assert error < 0.8 * (climatology(found) - found["truth"]).std()
 
 
 def test_an_arm_without_a_background(stores, streams):
@@ -268,12 +256,6 @@ def test_an_arm_without_a_background(stores, streams):
     assert found.attrs["streams"] == "stations imagery"
     assert list(found["stream"].values) == ["stations", "imagery"]
     assert np.isfinite(found["analysis"]).all()
-    # Stations and imagery bring the interpolation closer than the climatology.
-    interpolated, climate = (
-        float(((found[name] - found["truth"]) ** 2).mean())
-        for name in ("interpolation", "climatology")
-    )
-    assert interpolated < 0.9 * climate
 
 
 def test_observations_are_counted_and_gross_errors_refused(full):
@@ -295,8 +277,7 @@ def test_a_gross_error_does_not_reach_the_analysis(stores, streams):
     table = streams.stations
     sound = Streams(table[table["station_id"] != "S0009"], streams.station_fit)
     without = cell(stores, sound, arm, axis="none", value=0)
-    for name in ("analysis", "interpolation"):
-        np.testing.assert_allclose(with_error[name], without[name], atol=0.05)
+    np.testing.assert_allclose(with_error["analysis"], without["analysis"], atol=0.05)
     blind = cell(
         stores,
         streams,
@@ -306,23 +287,6 @@ def test_a_gross_error_does_not_reach_the_analysis(stores, streams):
         sampler=SAMPLER | {"gross_error": 1e6, "plausible": 1e6},
     )
     assert float(np.abs(blind["analysis"] - without["analysis"]).max()) > 3
-
-
-def test_the_climatology_is_where_interpolation_starts_whatever_the_reference(stores, streams):
-    """Fields about the global mean, not about the climatology: the same interpolation in K."""
-    arm = {"name": "stations", "space": "pixel", "streams": ["stations"]}
-    table = streams.stations[streams.stations["station_id"] != "S0009"]
-    sound = Streams(table, streams.station_fit)
-    of_climate, of_mean = (IdealPrior(WINDOW, reference=r) for r in ("climatology", "mean"))
-    moved = []
-    for one in stores:
-        kelvin = of_climate.normalisation.to_kelvin(one.fields, one.times)
-        moved.append(with_fields(one, of_mean.normalisation.normalise(kelvin, one.times)))
-    # The ideal prior's states know no climatology about the mean.
-    options = {"axis": "none", "value": 0, "sampler": SAMPLER | {"plausible": 1e6}}
-    found = cell(stores, sound, arm, prior=of_climate, **options)["interpolation"]
-    same = cell(moved, sound, arm, prior=of_mean, **options)["interpolation"]
-    np.testing.assert_allclose(found, same, atol=0.01)
 
 
 def test_too_few_windows_name_the_key(stores):
@@ -404,7 +368,7 @@ def test_a_case_without_observations_is_an_error_that_names_it(stores, streams):
 def test_a_stream_without_its_archive_is_an_error(stores, names, message):
     with pytest.raises(SlamsError, match=message):
         observe_case(
-            IdealPrior(WINDOW),
+            IdealPrior(WINDOW).normalisation,
             Case(stores[0], 0, WINDOW),
             names=names,
             background=None,

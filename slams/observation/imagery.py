@@ -228,6 +228,10 @@ class ImageryOperator(nn.Module):
         factors *= model.inflation[:, None, None]
         self.register_buffer("inflation", torch.from_numpy(factors).float())
 
+    def positions(self, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+        """Row and column, in cells of the full grid, of the pixels: all."""
+        return np.arange(rows, dtype=float), np.arange(columns, dtype=float)
+
     def _inputs(self, x: Tensor) -> Tensor:
         inputs = torch.cat([x, self.context.expand(len(x), -1, -1, -1, -1)], dim=2)
         return inputs.flatten(0, 1)

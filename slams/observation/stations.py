@@ -244,6 +244,7 @@ class StationOperator(nn.Module):
         super().__init__()
         regression = Regression.of(fitted, normalisation, times)
         self.levels, self.cells = regression.levels, regression.cells
+        self.latitude, self.longitude = fitted["latitude"].values, fitted["longitude"].values
         slope = regression.slope * normalisation.scale[self.levels]
         self.register_buffer("indices", torch.from_numpy(regression.indices))
         self.register_buffer("weights", torch.from_numpy(regression.weights).float())

@@ -7,6 +7,7 @@ REPORT = {"write_report"}
 STATIONS = {"ingest_stations", "fit_stations", "draw_stations"}
 SCORES = {"verify_cell", "merge_scores", "compare_arms", "draw_ablation", "draw_profiles"} | REPORT
 CELLS = {"assimilate_cell", "draw_maps"} | SCORES
+CLASSICAL = {"analyse_classically"}
 NETWORKS = {
     *("train_autoencoder", "train_paper_autoencoder", "encode_latents", "train_prior"),
     *("fit_imagery", "draw_losses"),
@@ -20,9 +21,10 @@ FIGURES = {
     ("module", "rules"),
     [
         ("slams/posterior/guidance.py", CELLS),
+        ("slams/classical/oi.py", CLASSICAL | CELLS - {"assimilate_cell"}),
         ("slams/figures/curves.py", FIGURES | REPORT),
-        ("slams/training.py", NETWORKS | CELLS),
-        ("slams/archives/isd_lite.py", STATIONS | CELLS),
+        ("slams/training.py", NETWORKS | CELLS | CLASSICAL),
+        ("slams/archives/isd_lite.py", STATIONS | CELLS | CLASSICAL),
         ("slams/verification/scores.py", FIGURES | SCORES),
         ("slams/report_template.html", REPORT),
         ("slams/locks.py", set()),
@@ -39,6 +41,8 @@ def test_a_key_reruns_the_rules_that_take_it(finished: Copy) -> None:
     plan = finished.plan(keys={"verification": {"bootstrap": 60}})
     assert set(plan) == SCORES
     assert finished.plan(keys={"verification": {"reference": "latent-both"}}) == {"compare_arms": 1}
+    plan = finished.plan(keys={"classical": {"letkf": {"inflations": [2]}}})
+    assert set(plan) == CLASSICAL | CELLS - {"assimilate_cell"}
     plan = finished.plan(keys={"prior": {"pixel": {"training": {"steps": 21}}}})
     assert plan["train_prior"] == plan["assimilate_cell"] == 1
     assert not {"train_autoencoder", "fit_imagery", "build_store"} & set(plan)

@@ -31,6 +31,7 @@ def cell(arm: str, level: str, name: str = "demo") -> str:
 def test_one_cell_takes_only_what_it_needs(
     fresh: Copy, arm: str, level: str, rules: set[str]
 ) -> None:
+    """The stations held out verify every cell, whatever it assimilates."""
     plan = fresh.plan(cell(arm, level), config="config/demo.yaml")
     assert set(plan) == rules
     assert all(plan[rule] == 1 for rule in CELL)
@@ -56,6 +57,30 @@ def test_a_new_value_makes_only_its_cells(finished: Copy) -> None:
     scored = {"verify_cell", "merge_scores", "compare_arms"}
     cells = {"assimilate_cell", "analyse_classically"}
     assert set(plan) - drawn == cells | scored | {"write_report"}
+    others = {"merge_scores", "write_report"}
+    assert set(plan) - drawn == others | (CELL - {"train_prior"})
+    assert plan["analyse_classically"] == 4
+
+
+def test_arms_with_the_same_streams_share_their_classical_analyses(fresh: Copy) -> None:
+    """The paper's arms among them; an arm that has all streams has its own."""
+    spaces = [
+        {"name": space, "space": space, "streams": ["background"]} for space in ("pixel", "latent")
+    ]
+    paper = {**spaces[0], "name": "paper-pixel", "recipe": "paper"}
+    both = {"name": "both", "space": "pixel", "streams": ["stations", "background"]}
+    # Three degraded backgrounds and one of yesterday.
+    plan = fresh.plan(keys={"arms": [*spaces, paper]})
+    assert plan["assimilate_cell"] == 4 + 4 + 3 and plan["analyse_classically"] == 4
+    plan = fresh.plan(keys={"arms": [*spaces, paper, both]})
+    assert plan["analyse_classically"] == 8
+
+
+def test_classical_analyses_of_streams_that_no_arm_has_are_told(fresh: Copy) -> None:
+    call = fresh.snakemake("results/tiny/classical/background+imagery/coarse-2/classical.nc")
+    assert call.status == 1
+    last = call.text.splitlines()[-1]
+    assert "no arm has the streams background+imagery at coarse-2; known are: background/" in last
 
 
 def test_a_new_age_of_the_background_makes_its_fit_and_its_cell(finished: Copy) -> None:

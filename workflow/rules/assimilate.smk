@@ -1,10 +1,13 @@
-"""One cell: an arm at an axis value, all its cases in one job; then its scores, and all cells'."""
+"""One cell: an arm at an axis value, all its cases in one job; then its scores, and all cells'.
+
+The classical analyses of a set of streams are made once, for all the arms that have it.
+"""
 
 
 rule assimilate_cell:
-    """The ensembles of all cases of a cell, with the classical analyses beside them."""
+    """The ensembles of all cases of a cell."""
     input:
-        unpack(stream_inputs),
+        unpack(cell_inputs),
         test=store("test"),
         test_array=arrays(store("test"))["array"],
         validation=store("validation"),
@@ -30,6 +33,39 @@ rule assimilate_cell:
         device=config["device"],
     script:
         "../scripts/assimilate_cell.py"
+
+
+rule analyse_classically:
+    """Climatology, interpolation, optimal interpolation and LETKF of all cases of a cell."""
+    input:
+        unpack(classical_inputs),
+        statistics=f"{RESULTS}/statistics.nc",
+        train=store("train"),
+        train_array=arrays(store("train"))["array"],
+        test=store("test"),
+        test_array=arrays(store("test"))["array"],
+        validation=store("validation"),
+        validation_array=arrays(store("validation"))["array"],
+    output:
+        f"{RESULTS}/classical/{{streams}}/{{axis}}-{{value}}/classical.nc",
+    log:
+        f"{RESULTS}/logs/analyse_classically/{{streams}}/{{axis}}-{{value}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/analyse_classically/{{streams}}/{{axis}}-{{value}}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 2
+    params:
+        code=code("analyse_classically"),
+        axis=axis_settings,
+        cases=config["cases"],
+        steps=experiment.case_steps(config),
+        step_hours=experiment.step_hours(config),
+        quality={key: config["sampler"][key] for key in ("gross_error", "robust")},
+        classical=config["classical"],
+        seed=config["seed"],
+    script:
+        "../scripts/analyse_classically.py"
 
 
 rule verify_cell:

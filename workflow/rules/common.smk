@@ -44,6 +44,7 @@ SPLITS = ("train", "validation", "test")
 
 wildcard_constraints:
     arm="[A-Za-z0-9_.-]+?",
+    streams=experiment.STREAMS_PATTERN,
     axis="|".join((*experiment.AXES, experiment.NO_AXIS[0])),
     value=r"[0-9]+(\.[0-9]+)?",
     year=r"\d{4}",

@@ -125,16 +125,53 @@ def sampler_of(wildcards):
     return section["sampler"]
 
 
-def stream_inputs(wildcards):
-    """What an arm needs beside its prior and the stores."""
-    streams = arm_of(wildcards)["streams"]
-    files = {"prior": prior_file(experiment.prior_space(arm_of(wildcards)))}
-    if "stations" in streams:
+def cell_inputs(wildcards):
+    """What an arm needs beside the stores."""
+    arm = arm_of(wildcards)
+    files = stream_inputs(arm["streams"], wildcards, "test")
+    if "stations" in arm["streams"]:
         files["station_fit"] = f"{RESULTS}/operators/stations.nc"
-        files["stations"] = station_tables("test")
+    return {"prior": prior_file(experiment.prior_space(arm))} | files
+
+
+def classical_inputs(wildcards):
+    """What the classical analyses of a set of streams need beside the stores.
+
+    Images and stations of the validation period, too, over which they are tuned; the stations'
+    fit wherever an arm has stations, because those held out are analysed by all.
+    """
+    streams = wildcards.streams.split("+")
+    level = (wildcards.axis, wildcards.value)
+    known = {
+        (experiment.streams_text(ARMS[arm]), axis, value) for arm, axis, value in CELLS
+    }
+    if (wildcards.streams, *level) not in known:
+        stop(
+            f"no arm has the streams {wildcards.streams} at {wildcards.axis}-{wildcards.value}; "
+            f"known are: {', '.join(sorted(f'{s}/{a}-{v}' for s, a, v in known))}"
+        )
+    files = stream_inputs(streams, wildcards, "validation", "test")
+    if "stations" in streams_used():
+        files["station_fit"] = f"{RESULTS}/operators/stations.nc"
+    return files
+
+
+def classical_file(wildcards):
+    """The classical analyses of the same observations as an arm's cell has."""
+    streams = experiment.streams_text(arm_of(wildcards))
+    return (
+        f"{RESULTS}/classical/{streams}/{wildcards.axis}-{wildcards.value}/classical.nc"
+    )
+
+
+def stream_inputs(streams, wildcards, *splits):
+    """What streams are observed with, in the periods of the splits."""
+    files = {}
+    if "stations" in streams:
+        files["stations"] = station_tables(*splits)
     if "imagery" in streams:
         files["imagery_model"] = f"{RESULTS}/operators/imagery.pt"
-        files["imagery"] = regridded("imagery", "test")
+        files["imagery"] = regridded("imagery", *splits)
     if wildcards.axis == "persistence":
         files["persistence"] = persistence_file(wildcards.value)
     return files
@@ -142,10 +179,7 @@ def stream_inputs(wildcards):
 
 def verification_inputs(wildcards):
     """What a cell is verified beside and by: the classical analyses, and stations, if any."""
-    streams = arm_of(wildcards)["streams"]
-    ordered = [s for s in ("background", "stations", "imagery") if s in streams]
-    folder = f"{RESULTS}/classical/{'+'.join(ordered)}"
-    files = {"classical": f"{folder}/{wildcards.axis}-{wildcards.value}/classical.nc"}
+    files = {"classical": classical_file(wildcards)}
     if years("stations"):
         files["station_fit"] = f"{RESULTS}/operators/stations.nc"
         files["stations"] = station_tables("test")

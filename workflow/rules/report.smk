@@ -50,6 +50,9 @@ rule draw_maps:
         analysis=lambda w: "{}/cells/{}/{}-{}/analysis.nc".format(
             RESULTS, w.arm, *shown_cell(w.arm)
         ),
+        classical=lambda w: "{}/classical/{}/{}-{}/classical.nc".format(
+            RESULTS, experiment.streams_text(ARMS[w.arm]), *shown_cell(w.arm)
+        ),
         mask=land_mask(),
     output:
         figure_pair("maps-{arm}", "maps", "Maps"),

@@ -1,28 +1,15 @@
-"""The ensembles of all cases of a cell, with the classical analyses beside them."""
-
-import xarray as xr
+"""The ensembles of all cases of a cell."""
 
 from slams import device
-from slams.archives import station_set
-from slams.assimilation import Streams, assimilate_cell
+from slams.assimilation import assimilate_cell
 from slams.job import job
-from slams.observation.imagery import ImageryModel, read
+from slams.observing_files import streams_of
 from slams.prior import Prior
 from slams.provenance import atomic, attributes
 from slams.store import Store
 
 with job(snakemake.log[0], snakemake.threads), device.claim(snakemake.params.device) as taken:
     given = snakemake.input
-    streams = Streams()
-    if hasattr(given, "station_fit"):
-        streams.stations = station_set.read(given.stations)
-        streams.station_fit = xr.load_dataset(given.station_fit)
-    if hasattr(given, "imagery_model"):
-        streams.imagery_model = ImageryModel.load(given.imagery_model)
-        images = read(given.imagery, streams.imagery_model.channels)
-        streams.imagery = xr.concat(list(images), dim="time")
-    if hasattr(given, "persistence"):
-        streams.persistence = xr.load_dataset(given.persistence)
     data = assimilate_cell(
         Prior.load(given.prior).to(taken),
         Store(given.test),
@@ -31,7 +18,7 @@ with job(snakemake.log[0], snakemake.threads), device.claim(snakemake.params.dev
         axis=snakemake.wildcards.axis,
         value=float(snakemake.wildcards.value),
         settings=snakemake.params.axis,
-        streams=streams,
+        streams=streams_of(given),
         cases=snakemake.params.cases,
         steps=snakemake.params.steps,
         sampler=snakemake.params.sampler,

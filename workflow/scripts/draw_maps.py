@@ -13,6 +13,8 @@ with job(snakemake.log[0]):
         path / "land_sea_mask.nc" if path.is_dir() else path
         for path in map(Path, snakemake.input.mask)
     ]
-    with xr.open_dataset(snakemake.input.analysis) as analysis:
-        figure = maps(analysis, land_mask=open_land_mask(masks[0]) if masks else None)
+    given = snakemake.input
+    with xr.open_dataset(given.analysis) as analysis, xr.open_dataset(given.classical) as classical:
+        shown = analysis.assign(interpolation=classical["interpolation"])
+        figure = maps(shown, land_mask=open_land_mask(masks[0]) if masks else None)
     save(figure, Path(snakemake.output[0]).with_suffix(""))

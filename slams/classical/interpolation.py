@@ -1,4 +1,4 @@
-"""Classical analyses from the same observations: climatology and interpolation.
+"""Interpolation of all streams, from the first guess that the background gives.
 
 Interpolation starts from a first guess, the climatology, to which is added, where there is a
 background, its departure from the climatology: interpolated linearly in space and time, and

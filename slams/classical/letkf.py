@@ -1,0 +1,115 @@
+"""A local ensemble transform Kalman filter over analogues from the training period.
+
+Of the training windows those that look most like what was seen of a case are its ensemble; their
+mean is the first guess, and what their spread and the observations leave open is found column by
+column (Hunt, Kostelich and Szunyogh 2007, Physica D 230, 112): with Y the images of the members
+about their mean, and R^-1 tapered with the distance from the column,
+
+    P = [(k - 1) I / inflation + Y' R^-1 Y]^-1,   w = P Y' R^-1 d,
+    mean = x + X w,   covariance = X P X'
+
+(their eqs. 20, 21, 10). Mean and variance need no square root of P, so that a Cholesky factor does
+what they do with eigenvectors. The taper depends on places alone: Y' R^-1 Y is summed at every
+place once, and a column's is the tapered sum over places.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from slams.classical.blocks import Block, Columns
+from slams.classical.innovations import Innovations
+from slams.classical.localisation import distances, taper
+from slams.errors import SlamsError
+
+VALUES_AT_ONCE = 4096  # whose members' products are in memory together
+
+
+def analogues(seen: Innovations, members: int) -> Tensor:
+    """The numbers (members,) of the windows that look most like a case, the best first.
+
+    The misfit of a window is the mean over streams of the mean square of y - H(window), each over
+    the variance that it is expected to have: that of the images and of the error. Raises
+    SlamsError where the sample has fewer windows than ``members``.
+    """
+    count = len(seen.images)
+    if count < members:
+        raise SlamsError(
+            f"classical.letkf.members is {members}: the training period gives {count} windows; "
+            "lower the key, or raise classical.samples and widen periods.train"
+        )
+    expected = seen.images.var(0) + seen.variance
+    square = (seen.value - seen.images) ** 2 / expected
+    streams = torch.unique(seen.stream)
+    misfit = torch.stack([square[:, seen.stream == one].mean(1) for one in streams]).mean(0)
+    return torch.argsort(misfit, stable=True)[:members]
+
+
+class Members:
+    """The analogues of a case, and what the observations of every place say of them.
+
+    ``numbers`` (k,) are those of the sample's windows. ``products`` (place, k, k) are Y' R^-1 Y
+    and ``pulls`` (place, k) Y' R^-1 d, each summed over the values of a place.
+    """
+
+    def __init__(self, seen: Innovations, numbers: Tensor) -> None:
+        self.seen, self.numbers = seen, numbers
+        images = seen.images[numbers]
+        middle = images.mean(0)
+        departure = seen.value.to(images) - middle
+        about = (images - middle).T  # (m, k)
+        weighted = about / seen.variance.to(images)[:, None]
+        places, size = len(seen.places), len(numbers)
+        self.pulls = images.new_zeros(places, size)
+        self.pulls.index_add_(0, seen.place, weighted * departure[:, None])
+        self.products = images.new_zeros(places, size, size)
+        for part in torch.arange(len(about)).split(VALUES_AT_ONCE):
+            product = about[part, :, None] * weighted[part, None, :]
+            self.products.index_add_(0, seen.place[part], product)
+
+
+@dataclass(frozen=True)
+class LETKF:
+    """The analysis of one case with its ``members``, a ``radius_km`` and an ``inflation``.
+
+    Observations have no weight from ``radius_km`` on; ``inflation`` multiplies the members'
+    covariance.
+    """
+
+    members: Members
+    radius_km: float
+    inflation: float
+
+    def analyse(self, block: Block, columns: list[Columns]) -> list[tuple[Tensor, Tensor]]:
+        """Mean and variance (1, q, r) of each of the ``columns``, about the climatology.
+
+        Raises SlamsError where they are not finite.
+        """
+        places = self.members.seen.places
+        away = distances(block.centre, places)[0]
+        near = torch.nonzero(away < self.radius_km + block.reach_km)[:, 0]
+        return [self._columns(one, near) for one in columns]
+
+    def _columns(self, columns: Columns, near: Tensor) -> tuple[Tensor, Tensor]:
+        members, size = self.members, len(self.members.numbers)
+        reach = taper(columns.places, members.seen.places[near], self.radius_km).to(
+            members.products
+        )
+        precision = (reach @ members.products[near].flatten(1)).unflatten(1, (size, size))
+        precision.diagonal(dim1=1, dim2=2).add_((size - 1) / self.inflation)
+        factor = torch.linalg.cholesky(precision)
+        weights = torch.cholesky_solve((reach @ members.pulls[near])[..., None], factor)
+        states = columns.states[..., members.numbers].to(reach)
+        middle = states.mean(2)
+        states = states - middle[..., None]  # (q, r, k)
+        mean = middle + (states @ weights)[..., 0]
+        # X P X' with P = (L L')^-1: the squares of X L'^-1.
+        whitened = torch.linalg.solve_triangular(factor.mT, states, upper=True, left=False)
+        variance = (whitened**2).sum(2)
+        if not (torch.isfinite(mean).all() and torch.isfinite(variance).all()):
+            raise SlamsError(
+                "LETKF: an analysis is not finite; look at the store's fields and at the "
+                "observations' errors"
+            )
+        return mean[None], variance[None]

@@ -1,0 +1,146 @@
+"""Optimal interpolation with the covariances of the training period.
+
+The prior is N(climatology, B), B = rho(distance) o X X' / (n - 1), X the n training windows about
+their mean, rho a taper of the horizontal distance (:mod:`localisation`): levels and steps of a
+window vary together as they did in the training period. All observations of a case, y = H x + e
+with e ~ N(0, R), enter at once, the background as one among them:
+
+    mean = B H' (H B H' + R)^-1 d,      variance = diag(B - B H' (H B H' + R)^-1 H B),
+
+d the departure of y from H(climatology) (Gandin 1963; Daley 1991, eq. 4.2.10). B H' and H B H' are
+the sample's covariances with its images through H, tapered between places, so H need be no matrix.
+Of an H that is not linear, d is taken from the images' mean, which is what such an estimate, the
+best linear one, starts from.
+
+No white term is added to B: a column has fewer levels and steps than the sample has windows, the
+taper makes B of full rank across columns, and R is in the matrix that is inverted.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from slams.classical.blocks import Block, Columns
+from slams.classical.innovations import Innovations
+from slams.classical.localisation import distances, taper
+from slams.errors import SlamsError
+
+ROUNDING = 1e-3  # of the prior's variance, by which what is left may fall below zero
+TOGETHER = 4  # times as many as a block takes: so few observations have one covariance for all
+REMEDY = (
+    "look at the store's fields, at the observations' errors, and at classical.oi.radii_km, of "
+    "which none may exceed half the Earth's circumference"
+)
+
+
+@dataclass(frozen=True)
+class _Gain:
+    """What some observations say, whatever is analysed.
+
+    ``images`` (n, k) about their mean, ``place`` (k,) among ``places`` (p, 3), ``lower`` the factor
+    L of L L' = H B H' + R, and ``whitened`` (k, case) L^-1 d.
+    """
+
+    images: Tensor
+    places: Tensor
+    place: Tensor
+    lower: Tensor
+    whitened: Tensor
+
+
+@dataclass(frozen=True)
+class OptimalInterpolation:
+    """The analyses of cases that share their innovations' places, errors and images.
+
+    ``departures`` (m, case) are their values less what is expected of them. A block takes the
+    observations within ``radius_km`` of it; where these are more than ``limit``, the nearest to
+    its centre: of every stream an equal share, and what one does not need goes to the others, so
+    that a dense stream does not crowd out a sparse one. Covariances are summed in the images' type.
+    """
+
+    seen: Innovations
+    departures: Tensor
+    radius_km: float
+    limit: int
+    _known: dict[bytes, "_Gain"] = field(default_factory=dict, repr=False)
+
+    def analyse(self, block: Block, columns: list[Columns]) -> list[tuple[Tensor, Tensor]]:
+        """Mean and variance (case, q, r) of each of the ``columns``, about the climatology.
+
+        Raises SlamsError where they are not finite, or a variance is negative.
+        """
+        gain = self._gain(self._within(block))
+        return [self._columns(one, gain) for one in columns]
+
+    def _gain(self, chosen: Tensor) -> "_Gain":
+        """Of the observations ``chosen`` (k,); neighbouring blocks may choose the same."""
+        key = chosen.numpy().tobytes()
+        if key not in self._known:
+            self._known.clear()
+            self._known[key] = self._new_gain(chosen)
+        return self._known[key]
+
+    def _new_gain(self, chosen: Tensor) -> "_Gain":
+        seen = self.seen
+        used, place = torch.unique(seen.place[chosen], return_inverse=True)
+        places = seen.places[used]
+        images = seen.about_mean[:, chosen]
+        if len(seen.place) <= TOGETHER * self.limit:
+            covariance = seen.covariance[chosen][:, chosen]
+        else:
+            covariance = images.T @ images / (len(images) - 1)
+        # The matrix that is inverted is small, and ill-conditioned where observations are good.
+        innovation = covariance.double()
+        innovation *= taper(places, places, self.radius_km)[place][:, place]
+        innovation.diagonal().add_(seen.variance[chosen].double())
+        factor, failed = torch.linalg.cholesky_ex(innovation)
+        if failed:
+            raise SlamsError(f"optimal interpolation: no covariance of innovations; {REMEDY}")
+        departures = self.departures[chosen].double()
+        whitened = torch.linalg.solve_triangular(factor, departures, upper=False)
+        return _Gain(images, places, place, factor.to(images), whitened.to(images))
+
+    def _columns(self, columns: Columns, gain: "_Gain") -> tuple[Tensor, Tensor]:
+        states = columns.states.to(gain.images)
+        states = states - states.mean(2, keepdim=True)
+        count = states.shape[2]
+        prior = (states**2).sum(2) / (count - 1)
+        reach = taper(columns.places, gain.places, self.radius_km).to(states)[:, gain.place]
+        together = (states.flatten(0, 1) @ gain.images).unflatten(0, prior.shape)
+        together = together.div_(count - 1).mul_(reach[:, None]).flatten(0, 1)
+        # Rows of B H' L'^-1.
+        gained = torch.linalg.solve_triangular(gain.lower.T, together, upper=True, left=False)
+        mean = (gained @ gain.whitened).T.unflatten(1, prior.shape)
+        left = prior - (gained**2).sum(1).view_as(prior)
+        if not (torch.isfinite(mean).all() and (left >= -ROUNDING * prior).all()):
+            raise SlamsError(
+                "optimal interpolation: an analysis is not finite, or its variance is negative; "
+                f"{REMEDY}"
+            )
+        return mean, left.clamp_min(0.0).expand_as(mean)
+
+    def _within(self, block: Block) -> Tensor:
+        """The numbers (k,) of the observations that a block takes."""
+        away = distances(block.centre, self.seen.places)[0][self.seen.place]
+        near = torch.nonzero(away < self.radius_km + block.reach_km)[:, 0]
+        if len(near) <= self.limit:
+            return near
+        near = near[torch.argsort(away[near], stable=True)]
+        streams = self.seen.stream[near]
+        counts = torch.bincount(streams).tolist()
+        shares = fair_shares(counts, self.limit)
+        taken = [near[streams == number][:share] for number, share in enumerate(shares)]
+        return torch.cat(taken).sort().values
+
+
+def fair_shares(counts: list[int], limit: int) -> list[int]:
+    """How many of each of ``counts`` are taken, of ``limit`` in all.
+
+    Equal shares; what one does not need goes to the others.
+    """
+    shares, left = [0] * len(counts), limit
+    for position, number in enumerate(sorted(range(len(counts)), key=lambda n: counts[n])):
+        shares[number] = min(counts[number], left // (len(counts) - position))
+        left -= shares[number]
+    return shares
