@@ -26,6 +26,7 @@ from slams.observation.checks import whole
 from slams.observation.quality import deweight, refuse_gross
 from slams.observation.representation import DecoderError
 from slams.paper import arms as paper
+from slams.paper.inputs import EncoderInputs
 from slams.posterior import sample
 from slams.posterior.checks import deviations
 from slams.prior import Prior
@@ -38,7 +39,8 @@ log = logging.getLogger(__name__)
 class Streams:
     """What an arm may observe beside a degraded background; None where it is not used.
 
-    ``imagery`` is (time, channel, latitude, longitude).
+    ``imagery`` is (time, channel, latitude, longitude); ``encoder`` is what the paper's encoder
+    takes beside the temperature.
     """
 
     stations: pd.DataFrame | None = None
@@ -46,6 +48,7 @@ class Streams:
     imagery: xr.DataArray | None = None
     imagery_model: imagery_stream.ImageryModel | None = None
     persistence: xr.Dataset | None = None
+    encoder: EncoderInputs | None = None
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,9 @@ def assimilate_cell(
         degraded = [background.observe(case, seed_of(drawn, n)) for n, case in enumerate(known)]
     climates = np.stack([climate(prior.normalisation, case.times) for case in known])
     first = fit_first_guess(windows, climates, degraded)
-    decoder = DecoderError(windows, _through(prior, windows)) if prior.space == "latent" else None
+    # The paper's observations are of latents, and its encoder may take more than a field.
+    decoded = prior.space == "latent" and arm.get("recipe") != "paper"
+    decoder = DecoderError(windows, _through(prior, windows)) if decoded else None
     coordinates = {n: prior.statistics[n].values for n in ("latitude", "longitude")}
     pieces = []
     for number, start in enumerate(tqdm(starts, unit="case", mininterval=10)):
@@ -188,7 +193,7 @@ def assimilate_cell(
         )
         drawn = seed_of(seed, arm["name"], axis, float(value), number)
         if arm.get("recipe") == "paper":
-            seen = paper.observe(prior, case, background, seed=seeing)
+            seen = paper.observe(prior, case, background, inputs=streams.encoder, seed=seeing)
             counts = [Counts(seen.name, len(seen), 0, 0)]
             ensemble = paper.analyse(prior, seen, sampler, seed=drawn)
             far = deviations(prior, ensemble).max((1, 2, 3, 4))

@@ -86,7 +86,7 @@ def test_schema_refuses_unknown_keys_and_describes_known_ones(schema: dict[str, 
         assert node["additionalProperties"] is False
         optional = set(node["properties"]) - set(node["required"])
         # An arm is ours unless it says otherwise; every other key has its value in config.yaml.
-        assert optional <= {"recipe"} and set(node["required"]) <= set(node["properties"])
+        assert optional <= {"recipe", "encoder"} and set(node["required"]) <= set(node["properties"])
         for name, child in node["properties"].items():
             assert "$ref" in child or child.get("type") == "object" or "description" in child, name
 

@@ -47,6 +47,7 @@ rule verify_cell:
     params:
         code=code("verify_cell"),
         bootstrap=config["verification"]["bootstrap"],
+        every=config["verification"]["every"],
         seed=config["seed"],
     script:
         "../scripts/verify_cell.py"

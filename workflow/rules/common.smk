@@ -49,8 +49,9 @@ wildcard_constraints:
     year=r"\d{4}",
     month=r"\d{2}",
     split="|".join(SPLITS),
-    space="pixel|latent|paper-pixel|paper-latent",
-    latents="latents|paper-latents",
+    space=r"pixel|latent|paper-pixel|paper-latent(\+[a-z_]+)*",
+    latents=r"latents|paper-latents(\+[a-z_]+)*",
+    beside=r"(\+[a-z_]+)*",
 
 
 def code(script):
@@ -118,14 +119,24 @@ def station_lists():
 
 def store(split, space="pixel"):
     """The description of a split's store of what a prior learns from: fields, or latents."""
-    folders = {"latent": "latents", "paper-latent": "paper-latents"}
-    return f"{RESULTS}/{folders.get(space, 'store')}/{split}.nc"
+    folder = space.replace("latent", "latents") if is_latent(space) else "store"
+    return f"{RESULTS}/{folder}/{split}.nc"
+
+
+def is_latent(space):
+    """Whether the states of a prior are latents."""
+    return experiment.kind_of_prior(space).endswith("latent")
 
 
 def autoencoder_file(space):
     """The autoencoder of a latent prior."""
-    name = "paper-autoencoder" if space == "paper-latent" else "autoencoder"
-    return f"{RESULTS}/models/{name}.pt"
+    return f"{RESULTS}/models/{space.replace('latent', 'autoencoder')}.pt"
+
+
+def encoder_images(space, *splits):
+    """What the encoder of a latent prior takes beside the temperature."""
+    beside = experiment.encoder_inputs(space)
+    return regridded("imagery", *splits) if beside else []
 
 
 def spaces_used():
@@ -177,7 +188,7 @@ def cell_files(name):
 
 def wanted_times(*splits):
     """Every time that the periods ask for."""
-    return sorted(time for split in splits for time in experiment.times(config, split))
+    return experiment.wanted_times(config, *splits)
 
 
 def report_failures(results):

@@ -23,7 +23,7 @@ rule make_planet:
         levels=config["levels"],
         hours=config["time"]["hours"],
         planet=config["planet"],
-        channels=config["archives"]["imagery"]["channels"],
+        channels=experiment.imagery_channels(config),
         seed=config["seed"],
     script:
         "../scripts/make_planet.py"

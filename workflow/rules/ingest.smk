@@ -43,7 +43,7 @@ rule ingest_imagery:
         ENVIRONMENT
     params:
         code=code("ingest_imagery"),
-        channels=config["archives"]["imagery"]["channels"],
+        channels=experiment.imagery_channels(config),
         times=lambda w: [
             t.isoformat() for t in wanted_times(*SPLITS) if t.year == int(w.year)
         ],
@@ -115,7 +115,7 @@ rule regrid_imagery:
         ENVIRONMENT
     params:
         code=code("regrid_imagery"),
-        channels=config["archives"]["imagery"]["channels"],
+        channels=experiment.imagery_channels(config),
         spacing=config["grid"]["spacing"],
         times=lambda w: [
             t.isoformat() for t in wanted_times(*SPLITS) if t.year == int(w.year)

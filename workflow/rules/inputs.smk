@@ -74,7 +74,7 @@ def raw_imagery(wildcards):
     if source("imagery") == "planet":
         return [f"{RAW}/planet/gridsat"]
     times = [t for t in wanted_times(*SPLITS) if t.year == int(wildcards.year)]
-    channels = config["archives"]["imagery"]["channels"]
+    channels = experiment.imagery_channels(config)
     raw = []
     if set(channels) & set(GRIDSAT):
         raw.append(f"{RAW}/gridsat/{wildcards.year}.json")
@@ -92,9 +92,29 @@ def prior_stores(wildcards):
         files |= {
             f"{split}_{k}": v for k, v in arrays(store(split, wildcards.space)).items()
         }
-    if wildcards.space.endswith("latent"):
+    if is_latent(wildcards.space):
         files["autoencoder"] = autoencoder_file(wildcards.space)
     return files
+
+
+def space_of(latents):
+    """The space of a prior by the folder of the latents that it learns from."""
+    return latents.replace("latents", "latent")
+
+
+def encoder_periods(space):
+    """First and last instant of each split, where the encoder of a prior takes more than fields."""
+    if not experiment.encoder_inputs(space):
+        return {}
+    return {
+        split: [t.isoformat() for t in span]
+        for split, span in experiment.periods(config).items()
+    }
+
+
+def statistics_splits():
+    """The splits whose years the statistics are of."""
+    return SPLITS if config["statistics"]["period"] == "all" else ("train",)
 
 
 def arm_of(wildcards):
@@ -137,4 +157,6 @@ def stream_inputs(wildcards):
         files["imagery"] = regridded("imagery", "test")
     if wildcards.axis == "persistence":
         files["persistence"] = persistence_file(wildcards.value)
+    if "encoder" in arm_of(wildcards):
+        files["encoder_images"] = regridded("imagery", "test")
     return files

@@ -7,6 +7,7 @@ from slams.archives import station_set
 from slams.assimilation import Streams, assimilate_cell
 from slams.job import job
 from slams.observation.imagery import ImageryModel, read
+from slams.paper.inputs import read_inputs
 from slams.prior import Prior
 from slams.provenance import atomic, attributes
 from slams.store import Store
@@ -23,6 +24,8 @@ with job(snakemake.log[0], snakemake.threads), device.claim(snakemake.params.dev
         streams.imagery = xr.concat(list(images), dim="time")
     if hasattr(given, "persistence"):
         streams.persistence = xr.load_dataset(given.persistence)
+    if hasattr(given, "encoder_images"):
+        streams.encoder = read_inputs(given.encoder_images, sorted(snakemake.params.arm["encoder"]))
     data = assimilate_cell(
         Prior.load(given.prior).to(taken),
         Store(given.test),
