@@ -181,10 +181,9 @@ def reconstruction_error(
     total, count = torch.zeros(store.shape[0], dtype=torch.float64), 0
     with torch.no_grad():
         for first in range(0, len(store.fields), batch):
-            x = torch.from_numpy(np.array(store.fields[first : first + batch]))
-            latents = (
-                model.encode(x) if encode is None else encode(x, store.times[first : first + batch])
-            )
+            part = slice(first, first + batch)
+            x = torch.from_numpy(np.array(store.fields[part]))
+            latents = model.encode(x) if encode is None else encode(x, store.times[part])
             square = (model.decode(latents) - x) ** 2 * weights
             total += square.double().mean((-2, -1)).sum(0)
             count += len(x)
@@ -205,10 +204,9 @@ def encode_store(
     writer = StoreWriter(target, autoencoder.latent_shape, len(store.fields))
     with torch.no_grad():
         for first in range(0, len(store.fields), 64):
-            x = torch.from_numpy(np.array(store.fields[first : first + 64]))
-            latents = (
-                autoencoder.encode(x) if encode is None else encode(x, store.times[first : first + 64])
-            )
+            part = slice(first, first + 64)
+            x = torch.from_numpy(np.array(store.fields[part]))
+            latents = autoencoder.encode(x) if encode is None else encode(x, store.times[part])
             writer.add(latents.numpy())
     dataset = xr.Dataset(coords={n: store.description[n] for n in ("time", "number")})
     dataset.attrs = {"title": "latents", **attributes}
