@@ -18,8 +18,8 @@ rule make_planet:
         ENVIRONMENT
     params:
         code=code("make_planet"),
-        first=str(wanted_times(*SPLITS)[0].date()),
-        last=str(wanted_times(*SPLITS)[-1].date()),
+        first=str(TIMES[0].date()),
+        last=str(TIMES[-1].date()),
         levels=config["levels"],
         hours=config["time"]["hours"],
         planet=config["planet"],
@@ -167,9 +167,7 @@ rule fetch_imagery:
     conda:
         ENVIRONMENT
     params:
-        times=lambda w: [
-            t.isoformat() for t in wanted_times(*SPLITS) if t.year == int(w.year)
-        ],
+        times=lambda w: [t.isoformat() for t in times_of(w.year)],
         mirrors=config["archives"]["imagery"]["mirrors"],
     script:
         "../scripts/fetch_imagery.py"

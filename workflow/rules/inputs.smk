@@ -15,9 +15,7 @@ def raw_era5(wildcards):
     if source("era5") == "planet":
         return [f"{RAW}/planet/era5"]
     folder = f"{RAW}/era5-arco" if source("era5") == "arco" else f"{RAW}/era5"
-    months = sorted(
-        {t.month for t in wanted_times(*SPLITS) if t.year == int(wildcards.year)}
-    )
+    months = sorted({t.month for t in times_of(wildcards.year)})
     return [
         f"{folder}/{wildcards.year}/era5_t_{wildcards.year}-{m:02d}.nc" for m in months
     ]
@@ -73,7 +71,7 @@ def raw_imagery(wildcards):
         ]
     if source("imagery") == "planet":
         return [f"{RAW}/planet/gridsat"]
-    times = [t for t in wanted_times(*SPLITS) if t.year == int(wildcards.year)]
+    times = times_of(wildcards.year)
     channels = experiment.imagery_channels(config)
     raw = []
     if set(channels) & set(GRIDSAT):

@@ -48,9 +48,9 @@ rule train_paper_autoencoder:
         card=f"{RESULTS}/models/paper-autoencoder{{beside}}.json",
         curve=f"{RESULTS}/models/paper-autoencoder{{beside}}.csv",
     log:
-        f"{RESULTS}/logs/train_paper_autoencoder{{beside}}.log",
+        f"{RESULTS}/logs/train_paper_autoencoder/temperature{{beside}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/train_paper_autoencoder{{beside}}.tsv"
+        f"{RESULTS}/benchmarks/train_paper_autoencoder/temperature{{beside}}.tsv"
     conda:
         ENVIRONMENT
     threads: config["threads"]["training"]
