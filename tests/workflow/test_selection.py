@@ -148,11 +148,11 @@ def test_the_full_experiment(fresh: Copy) -> None:
 
 
 def test_the_papers_set_up_takes_what_the_paper_took(fresh: Copy) -> None:
-    plan = fresh.plan(config="config/paper.yaml")
+    plan = fresh.plan("results/paper/published.csv", config="config/paper.yaml")
     years = 23
     assert plan["fetch_era5"] == 12 * years and plan["regrid_imagery"] == years
     assert plan["fetch_precipitation"] == years + 1 and plan["fetch_olr"] == 1
-    assert plan["assimilate_cell"] == 4 * 13
+    assert plan["assimilate_cell"] == 4 * 13 and plan["compare_with_paper"] == 1
     assert not {"fetch_stations", "fetch_imagery", "fit_imagery", "train_autoencoder"} & set(plan)
 
 
