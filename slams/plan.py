@@ -35,7 +35,8 @@ class Item:
     """One line of a plan.
 
     requests: to a server. download, disk: bytes to come, beyond what is there. there: files that
-    are there already. exact: whether sizes follow from the configuration alone.
+    are there already. exact: whether sizes follow from the configuration alone. raw: whether the
+    bytes go to the folder of raw files, and not to the results.
     """
 
     what: str
@@ -44,6 +45,7 @@ class Item:
     disk: float = 0.0
     there: int = 0
     exact: bool = True
+    raw: bool = False
     note: str = ""
 
 
@@ -97,6 +99,7 @@ def _era5(config: Config) -> Iterator[Item]:
         disk=kept,
         there=len(there),
         exact=False,
+        raw=True,
         note="a chunk of all levels and points a time" if arco else "a request a month",
     )
 
@@ -113,7 +116,9 @@ def _stations(config: Config) -> Iterator[Item]:
     files = max(0, STATIONS * len(years) - there)
     size = files * STATION_YEAR[source]
     note = f"a file a station and year, some {STATIONS:,} stations"
-    yield Item(f"stations ({source})", files + 1, size, size, there, exact=False, note=note)
+    yield Item(
+        f"stations ({source})", files + 1, size, size, there, exact=False, raw=True, note=note
+    )
 
 
 def _imagery(config: Config) -> Iterator[Item]:
@@ -130,10 +135,12 @@ def _imagery(config: Config) -> Iterator[Item]:
         files = max(0, len(times) - there)
         size = files * max(IMAGE.values())
         note = "a file a time, of all channels"
-        yield Item("imagery (GridSat-B1)", files, size, size, there, exact=False, note=note)
+        yield Item(
+            "imagery (GridSat-B1)", files, size, size, there, exact=False, raw=True, note=note
+        )
     for channel in sorted(YEARLY.keys() & channels):
         size = len(years) * YEARLY[channel]
-        yield Item(f"imagery ({channel})", len(years), size, size, exact=False)
+        yield Item(f"imagery ({channel})", len(years), size, size, exact=False, raw=True)
 
 
 def _planet(config: Config) -> Iterator[Item]:
@@ -144,7 +151,9 @@ def _planet(config: Config) -> Iterator[Item]:
     pixels = 140 / planet["imagery_spacing"] * 360 / planet["imagery_spacing"]
     size = len(times) * (len(config["levels"]) * points * FLOAT + pixels * 2)
     there = Path(config["raw"], "planet").exists()
-    yield Item("synthetic planet", disk=0.0 if there else size, there=int(there), exact=False)
+    yield Item(
+        "synthetic planet", disk=0.0 if there else size, there=int(there), exact=False, raw=True
+    )
 
 
 def _local(config: Config, archive: str) -> Item:
@@ -226,19 +235,34 @@ def size_text(size: float) -> str:
     )
 
 
-def room(folder: Path) -> int:
-    """Bytes free where a folder is, or will be."""
-    folder = Path(folder).resolve()
+def shortages(config: Config, items: list[Item]) -> list[str]:
+    """Disks that have less room than is needed on them; raw files and results may share one."""
+    needed: dict[int, float] = {}
+    folders: dict[int, Path] = {}
+    for item in items:
+        folder = _existing(Path(config["raw"]) if item.raw else Path("results"))
+        disk = folder.stat().st_dev
+        needed[disk] = needed.get(disk, 0.0) + item.disk
+        folders.setdefault(disk, folder)
+    return [
+        f"the disk of {folders[disk]} has {size_text(free)} free, {size_text(size)} are needed: "
+        "free some space, choose another folder (raw), or shorten the periods"
+        for disk, size in needed.items()
+        if (free := shutil.disk_usage(folders[disk]).free) < size
+    ]
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest above it that is there."""
+    folder = folder.resolve()
     while not folder.exists():
         folder = folder.parent
-    return shutil.disk_usage(folder).free
+    return folder
 
 
 def report(config: Config) -> str:
     """The plan of an experiment for a person: the table, the room there is, what is missing."""
     items = plan(config)
-    needed = sum(item.disk for item in items)
-    free = min(room(Path(config["raw"])), room(Path("results")))
     first, last = wanted(config)[0], wanted(config)[-1]
     lines = [
         f"{config['name']}: {len(wanted(config)):,} fields from {first:%Y-%m-%d} to "
@@ -246,9 +270,9 @@ def report(config: Config) -> str:
         "",
         table(items),
         "",
-        "~ of typical files. Networks and their checkpoints: some 1 GB more.",
-        f"Free on disk: {size_text(free)}."
-        + ("" if needed < free else f" Not enough: {size_text(needed)} are needed."),
+        "~ of typical files; the others follow from the configuration. Networks and their "
+        "checkpoints come on top.",
     ]
-    lines += [f"Before it can start: {hindrance}" for hindrance in hindrances(config)]
+    before = shortages(config, items) + hindrances(config)
+    lines += [f"Before it can start: {hindrance}" for hindrance in before]
     return "\n".join(lines)

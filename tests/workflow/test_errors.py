@@ -87,7 +87,7 @@ def test_wrong_raw_files_are_named(raw: Copy, samples: Path) -> None:
         imagery={"paths": [f"{PLANET}/era5/2001/*.nc"]},
     )
     assert said.keys() == {"ingest_era5", "ingest_stations", "ingest_imagery"}
-    assert said["ingest_era5"].startswith("cut.nc cannot be read as netCDF")
+    assert said["ingest_era5"].startswith("cut.nc cannot be read (")
     assert said["ingest_era5"].endswith("truncated or damaged: delete it and fetch it again.")
     assert said["ingest_stations"].startswith(f"{daily} is another product")
     assert said["ingest_imagery"].startswith(f"{PLANET}/era5/2001/era5_t_2001-01.nc holds none of")
