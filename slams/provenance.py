@@ -1,9 +1,11 @@
 """Where a result comes from: hashes of configuration, code and inputs; atomic writing."""
 
 import ast
+import errno
 import hashlib
 import json
 import secrets
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import slams
+from slams.errors import SlamsError
 
 PACKAGE = Path(slams.__file__).parent
 _CHUNK = 1 << 20  # bytes
+_FULL = 1 << 16  # bytes free at which a disk counts as full
 
 
 def config_hash(config: Any) -> str:
@@ -176,7 +180,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
     """A temporary path beside `path`, renamed to it if the block ends well, else removed.
 
     The folder is made; the ending of the name is kept, because some writers go by it. Raises
-    FileNotFoundError where the block has written nothing.
+    FileNotFoundError where the block has written nothing, and SlamsError where the disk is full.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -185,5 +189,13 @@ def atomic(path: Path | str) -> Iterator[Path]:
     try:
         yield partial
         partial.replace(path)
+    except (OSError, RuntimeError) as error:
+        # The netCDF library has one message for whatever goes wrong.
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full or shutil.disk_usage(path.parent).free < _FULL:
+            raise SlamsError(
+                f"{path} could not be written: {path.parent} is full; free some space and run again"
+            ) from error
+        raise
     finally:
         partial.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """Hashes change with what they stand for and with nothing else; outputs appear whole or not."""
 
+import errno
 import json
 import os
 from datetime import date
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import slams
+from slams.errors import SlamsError
 from slams.provenance import (
     atomic,
     attributes,
@@ -109,7 +111,7 @@ def test_slams_itself(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text("from slams.provenance import atomic\n")
     names = {path.name for path in code_files(script)}
-    assert names == {"__init__.py", "provenance.py"}
+    assert names == {"__init__.py", "errors.py", "provenance.py"}
     assert len(code_hash(script)) == 64
 
 
@@ -179,3 +181,19 @@ def test_atomic_leaves_nothing_but_the_old_file_when_it_fails(tmp_path: Path) ->
 def test_atomic_wants_something_written(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), atomic(tmp_path / "result.nc"):
         pass
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "a.nc"
+    with (
+        pytest.raises(SlamsError, match=r"a\.nc could not be written: .* is full; free"),
+        atomic(target),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(RuntimeError, match="HDF"), atomic(target):
+        raise RuntimeError("NetCDF: HDF error")
+    usage = type("Usage", (), {"free": 0})
+    monkeypatch.setattr("slams.provenance.shutil.disk_usage", lambda _: usage)
+    with pytest.raises(SlamsError, match="is full"), atomic(target):
+        raise RuntimeError("NetCDF: HDF error")
+    assert not list(tmp_path.iterdir())

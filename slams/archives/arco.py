@@ -20,6 +20,7 @@ from slams.archives import era5, zarr_http
 from slams.archives.era5_join import join, write
 from slams.archives.era5_month import Wanted, whole_month
 from slams.archives.netcdf import horizontal, opened
+from slams.archives.turns import turn
 from slams.errors import ArchiveError
 from slams.grid import Grid, Regridder
 from slams.provenance import atomic
@@ -63,6 +64,15 @@ def fetch(
     wanted = whole_month(year, month, levels=levels, hours=hours, spacing=spacing)
     if target.exists() and _lacks(wanted, origin)(target) is None:
         return target
+    with turn(target):
+        if not (target.exists() and _lacks(wanted, origin)(target) is None):
+            _fetch(wanted, target, origin, address, attempts, first_wait)
+    return target
+
+
+def _fetch(
+    wanted: Wanted, target: Path, origin: str, address: str | None, attempts: int, first_wait: float
+) -> None:
     folder = target.with_name(target.name + ".pieces")
     with zarr_http.opened(_web(address), attempts, first_wait) as archive:
         files = [
@@ -73,7 +83,6 @@ def fetch(
     join(files, joined, _lacks(wanted, origin), {"source": origin})
     joined.replace(target)
     shutil.rmtree(folder)
-    return target
 
 
 def fetch_land_mask(

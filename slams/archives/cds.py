@@ -156,17 +156,20 @@ def retrieve(
 def _deliver(remote: Any, target: Path, answer: Path) -> None:
     """Wait for a job and download its result. Raises _Gone where there is none any more."""
     try:
-        result = remote.get_results()
-        digits = str(result.asset.get("file:checksum", ""))
-        algorithm = CHECKSUMS.get(len(digits))
-        fetch.download(
-            result.location,
-            answer,
-            size=result.content_length,
-            checksum=f"{algorithm}:{digits}" if algorithm else None,
-        )
+        try:
+            _download(remote.get_results(), answer)
+        except fetch.WrongFile:
+            log.warning("%s: the result arrived damaged, fetching it again", target)
+            _download(remote.get_results(), answer)
     except fetch.MissingFile:
         raise _Gone from None
+    except (fetch.WrongFile, fetch.RefusedFile) as error:
+        # The same result would come again: it is let go.
+        _forget(target)
+        raise ArchiveError(
+            f"{target}: the Climate Data Store's result cannot be had ({error}); run again to ask "
+            "for a new one."
+        ) from None
     except ArchiveError as error:
         raise ArchiveError(f"{target}: {error}") from None
     except requests.HTTPError as error:
@@ -178,6 +181,14 @@ def _deliver(remote: Any, target: Path, answer: Path) -> None:
     except RuntimeError:  # failed, rejected or dismissed
         _forget(target)
         raise
+
+
+def _download(result: Any, answer: Path) -> None:
+    """Bring a result, with the size and checksum that the store says it has."""
+    digits = str(result.asset.get("file:checksum", ""))
+    algorithm = CHECKSUMS.get(len(digits))
+    checksum = f"{algorithm}:{digits}" if algorithm else None
+    fetch.download(result.location, answer, size=result.content_length, checksum=checksum)
 
 
 def _kept_job(target: Path, asked: str, store: Any) -> Any | None:
@@ -233,7 +244,7 @@ def _explained(dataset: str, target: Path, store: Any) -> Iterator[None]:
         yield
     except requests.HTTPError as error:
         _explain(error, dataset, target, store)
-    except (requests.RequestException, RuntimeError, OSError) as error:
+    except (requests.RequestException, RuntimeError, ConnectionError, TimeoutError) as error:
         raise ArchiveError(
             f"{target}: the Climate Data Store did not deliver {dataset} "
             f"({_said(error, store)}); see {SITE}/requests, then run again."
@@ -276,8 +287,9 @@ def _explain(error: requests.HTTPError, dataset: str, target: Path, store: Any) 
 
 def _said(error: Exception, store: Any) -> str:
     """An error's message on one line, without the key."""
-    text = " ".join(str(error).split())
-    return _without(getattr(store, "key", None), text if len(text) < 600 else text[:600] + " ...")
+    # The key goes first: a cut could leave a part of it that nothing recognises.
+    text = " ".join(_without(getattr(store, "key", None), str(error)).split())
+    return text if len(text) < 600 else text[:600] + " ..."
 
 
 def _without(key: str | None, text: str) -> str:

@@ -111,28 +111,33 @@ def inspect(path: Path | str) -> dict[str, Any]:
     """Read a file once in full and say what it holds, ready for JSON.
 
     Returns path, bytes, sha256, times (ISO, UTC, sorted), levels (hPa), members (1 for a single
-    field) and preliminary_times, how many of the times are ERA5T, which the store will replace.
+    field) and preliminary_times, those of the times that are ERA5T, which the store will replace.
     Raises ArchiveError as `open` does, so that a file that passes is whole. It takes the memory
     of `pieces`.
     """
     path = Path(path)
     times: list[NDArray[np.datetime64]] = []
-    preliminary = 0
+    preliminary: list[NDArray[np.datetime64]] = []
     for block in blocks(path):
         times.append(block.field.time.values)
-        preliminary += int(block.preliminary.sum())
+        preliminary.append(block.field.time.values[block.preliminary])
         levels, members = block.field.level.values, block.field.sizes.get("number", 1)
-    if preliminary:
-        log.info("%s: %d times are preliminary (ERA5T)", path, preliminary)
+    late = np.concatenate(preliminary)
+    if late.size:
+        log.info("%s: %d times are preliminary (ERA5T)", path, late.size)
     return {
         "path": str(path),
         "bytes": path.stat().st_size,
         "sha256": file_hash(path),
-        "times": np.datetime_as_string(np.sort(np.concatenate(times)), unit="s").tolist(),
+        "times": _texts(np.concatenate(times)),
         "levels": levels.tolist(),
         "members": members,
-        "preliminary_times": preliminary,
+        "preliminary_times": _texts(late),
     }
+
+
+def _texts(moments: NDArray[np.datetime64]) -> list[str]:
+    return np.datetime_as_string(np.sort(moments), unit="s").tolist()
 
 
 def open_land_mask(path: Path | str) -> xr.DataArray:

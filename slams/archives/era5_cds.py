@@ -9,6 +9,7 @@ from typing import Any
 from slams.archives import cds, era5
 from slams.archives.era5_join import join
 from slams.archives.era5_month import Wanted, whole_month
+from slams.archives.turns import turn
 from slams.errors import ArchiveError
 
 DATASET = "reanalysis-era5-pressure-levels"
@@ -49,6 +50,13 @@ def fetch(
     if target.exists() and wanted.lacks(target) is None:
         return target
     store = cds.client() if client is None else client
+    with turn(target):
+        if not (target.exists() and wanted.lacks(target) is None):
+            _fetch(wanted, target, dataset, product_type, store)
+    return target
+
+
+def _fetch(wanted: Wanted, target: Path, dataset: str, product_type: str, store: Any) -> None:
     folder = target.with_name(target.name + ".pieces")
     files = _gather(wanted, target, folder, dataset, product_type, store)
     if files != [target]:
@@ -58,7 +66,6 @@ def fetch(
         joined.replace(target)
     if folder.is_dir():
         shutil.rmtree(folder)
-    return target
 
 
 def _gather(
@@ -108,7 +115,9 @@ def fetch_land_mask(target: Path | str, *, spacing: float, client: Any | None = 
         "download_format": "unarchived",
     }
     store = cds.client() if client is None else client
-    cds.retrieve(SURFACE_DATASET, asked, target, store, _not_a_mask)
+    with turn(target):
+        if not (target.exists() and _not_a_mask(target) is None):
+            cds.retrieve(SURFACE_DATASET, asked, target, store, _not_a_mask)
     return target
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from math import prod
 from pathlib import Path
 from types import ModuleType
 
@@ -49,7 +50,7 @@ def opened(path: Path, label: str) -> Iterator[list[xr.Dataset]]:
             stream = cfgrib.FileStream(str(path), errors="raise")
             keys = (*TEMPERATURE, *KINDS)
             index = cfgrib.messages.FileIndex.from_fieldset(stream, keys)
-            for values, _ in index.subindex(TEMPERATURE).iter_index():
+            for values, messages in index.subindex(TEMPERATURE).iter_index():
                 only = dict(zip(keys, values, strict=True))
                 dataset = xr.open_dataset(
                     str(path),
@@ -59,12 +60,24 @@ def opened(path: Path, label: str) -> Iterator[list[xr.Dataset]]:
                     backend_kwargs={"indexpath": "", "errors": "raise", "filter_by_keys": only},
                 )
                 found.append(stack.enter_context(dataset).assign_coords(expver=only["expver"]))
+                _check_repeats(dataset, len(messages), label)
         if not found:
             raise ArchiveError(
                 f"{label} holds no air temperature (t) on pressure levels; it is of another "
                 "product: give the variable temperature on pressure levels."
             )
         yield found
+
+
+def _check_repeats(dataset: xr.Dataset, held: int, label: str) -> None:
+    """Refuse a file that holds a field twice, of which cfgrib takes one without a word."""
+    for variable in dataset.data_vars.values():
+        sizes = (n for dim, n in variable.sizes.items() if dim not in ("latitude", "longitude"))
+        if held > prod(sizes):
+            raise ArchiveError(
+                f"{label} holds {held} GRIB messages for {variable.name} where its times, levels "
+                "and members need fewer: some come twice; give each once."
+            )
 
 
 def _check_messages(path: Path, label: str) -> None:

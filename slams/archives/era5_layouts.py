@@ -100,7 +100,12 @@ class Fields:
             return np.atleast_1d(marked), none
         if marked.ndim == 1 and marked.size == self.times.size:
             return one, marked
-        return one, none | bool(marked.ndim == 0 and marked)
+        if marked.ndim:
+            raise ArchiveError(
+                f"{self.label}: expver has dimensions {dataset['expver'].dims}, so that final and "
+                "preliminary values cannot be told apart; fetch it again."
+            )
+        return one, none | bool(marked)
 
     def _stored_together(self) -> int:
         sizes = self._field.encoding.get("preferred_chunks", {})

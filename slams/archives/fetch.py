@@ -14,7 +14,6 @@ from tenacity import (
     RetryError,
     Retrying,
     retry_if_exception_type,
-    stop_after_attempt,
     wait_random_exponential,
 )
 from tqdm import tqdm
@@ -24,18 +23,33 @@ from slams.archives.transfer import (
     Connections,
     MissingFile,
     PassingTrouble,
+    RefusedFile,
     check_room,
     tag_file,
     transfer,
 )
+from slams.archives.turns import turn
 from slams.errors import ArchiveError
 
-__all__ = ["Connections", "MissingFile", "check_room", "download", "download_all", "sha256"]
+__all__ = [
+    "Connections",
+    "MissingFile",
+    "RefusedFile",
+    "WrongFile",
+    "check_room",
+    "download",
+    "download_all",
+    "sha256",
+]
 
 LOG_EVERY = 30.0  # seconds between two lines of progress in a log
 Arrived = Callable[[int], object]
 
 log = logging.getLogger(__name__)
+
+
+class WrongFile(ArchiveError):
+    """What arrived has another length or checksum than was said."""
 
 
 def sha256(path: Path) -> str:
@@ -62,26 +76,45 @@ def download(
     """Fetch one file; return its path.
 
     The bytes go to `<target>.part`, which a later call continues, and are renamed to `target`
-    once their length and checksum are right. A target that is there already is returned as it
-    is, unless `size` or `checksum` say that it is not the file asked for.
+    once their length and checksum are right; processes that ask for the same target wait for one
+    another. A target that is there already is returned as it is, unless `size` or `checksum` say
+    that it is not the file asked for.
 
     urls: its address, or several that hold the same file: the next is asked where one does not
     have it, refuses, or stays in trouble. size: bytes expected; checksum: "md5:..." or
     "sha256:..." with hexadecimal digits. attempts: how often a busy server (429, 5xx), a timeout
-    or a broken connection is asked, with waits that double from `first_wait` seconds, or as long
-    as the server asks (Retry-After). arrived: told the bytes of every piece that comes.
+    or a broken connection is asked until more of the file has arrived, with waits that double from
+    `first_wait` seconds, or as long as the server asks (Retry-After). arrived: told the bytes of
+    every piece that comes.
 
-    Raises MissingFile when no address has the file, and ArchiveError when they refuse, stay
-    busy, send another length or checksum, or when the disk has no room.
+    Raises MissingFile when no address has the file, RefusedFile when it refuses, WrongFile when it
+    sends another length or checksum, and ArchiveError when they stay busy, fail in different ways,
+    or when the disk has no room.
     """
     target = Path(target)
-    if _is_whole(target, size, checksum):
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
     addresses = [urls] if isinstance(urls, str) else list(urls)
     if not addresses:
         raise ArchiveError(f"{target}: no address was given to fetch it from.")
-    connected = session or Connections(1)
+    if _is_whole(target, size, checksum):
+        return target
+    with turn(target):
+        if not _is_whole(target, size, checksum):
+            connected = session or Connections(1)
+            _fetch(addresses, target, connected, size, checksum, attempts, first_wait, arrived)
+    return target
+
+
+def _fetch(
+    addresses: list[str],
+    target: Path,
+    connected: Connections,
+    size: int | None,
+    checksum: str | None,
+    attempts: int,
+    first_wait: float,
+    arrived: Arrived,
+) -> None:
+    """Bring the whole file from the first address that gives it."""
     troubles: list[ArchiveError] = []
     for url in addresses:
         part = target.with_name(target.name + ".part")
@@ -92,7 +125,7 @@ def download(
         else:
             part.replace(target)
             tag_file(part).unlink(missing_ok=True)
-            return target
+            return
     lasting = [error for error in troubles if not isinstance(error, MissingFile)]
     if len(troubles) == 1:
         raise troubles[0]
@@ -112,7 +145,7 @@ def _fetch_part(
 ) -> None:
     """Bring `part` to the whole file at one address, checked."""
     asked = Retrying(
-        stop=stop_after_attempt(attempts),
+        stop=_NothingNew(part, attempts),
         wait=_Waits(first_wait),
         retry=retry_if_exception_type(WORTH_RETRYING),
     )
@@ -129,10 +162,27 @@ def _fetch_part(
     if not _is_whole(part, size, checksum):
         part.unlink()
         tag_file(part).unlink(missing_ok=True)
-        raise ArchiveError(
+        raise WrongFile(
             f"{url} arrived with another length or checksum than expected and was deleted; "
             "run again, and if it recurs check the expected values."
         )
+
+
+class _NothingNew:
+    """Ends the attempts when so many in a row have brought nothing new."""
+
+    def __init__(self, part: Path, attempts: int) -> None:
+        self._part, self._attempts = part, attempts
+        self._most, self._since = self._size(), 0
+
+    def _size(self) -> int:
+        return self._part.stat().st_size if self._part.exists() else 0
+
+    def __call__(self, state: RetryCallState) -> bool:
+        size = self._size()
+        if size > self._most:
+            self._most, self._since = size, state.attempt_number
+        return state.attempt_number - self._since >= self._attempts
 
 
 class _Waits:

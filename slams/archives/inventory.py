@@ -7,7 +7,7 @@ Regridding goes through the listed files a piece at a time: no file need fit int
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,40 @@ def files(raw: Sequence[str | Path], year: int, pattern: str) -> list[Path]:
         if path.is_dir():
             found += [*path.glob(f"{year}/{pattern}"), *path.glob(f"*/{year}/{pattern}")]
         elif path.suffix == ".json":
-            found += [Path(name) for name in json.loads(path.read_text())["files"]]
+            found += _listed(path)
         else:
             found.append(path)
     # What a killed job or download left half written.
     return sorted({path for path in found if not _unfinished(path)})
+
+
+def _listed(manifest: Path) -> list[Path]:
+    """The files of a manifest. Raises ArchiveError where one is gone."""
+    listed = [Path(name) for name in json.loads(manifest.read_text())["files"]]
+    gone = [path for path in listed if not path.exists()]
+    if gone:
+        raise ArchiveError(
+            f"{manifest} lists {gone[0]}, which is not there; delete {manifest} and run again to "
+            "fetch what is missing."
+        )
+    return listed
+
+
+def is_stale(manifest: Path, until: datetime, *, look: bool) -> bool:
+    """Whether what a manifest, or a list of stations, tells has to be fetched again.
+
+    Because it was made before ``until`` (UTC), the last time that is asked of it, so that it may
+    lack what came later; or, where ``look`` asks to see, because a file that it lists is gone:
+    deleted, as damaged.
+    """
+    if not manifest.exists():
+        return False
+    made = datetime.fromtimestamp(manifest.stat().st_mtime, UTC).replace(tzinfo=None)
+    if made < until <= datetime.now(UTC).replace(tzinfo=None):
+        return True
+    if not look or manifest.suffix != ".json":
+        return False
+    return not all(Path(name).exists() for name in json.loads(manifest.read_text())["files"])
 
 
 def _unfinished(path: Path) -> bool:
@@ -55,8 +84,11 @@ def take(
 ) -> dict[str, Any]:
     """The inventory of an archive's year: files, and which of the ``wanted`` times are missing.
 
+    A time that one file holds as final and another as preliminary (``preliminary_times`` of what
+    ``inspect`` gives) is the former's alone.
+
     Raises ArchiveError where there is no file at all, or, with ``complete``, where a wanted time
-    is in none of them; and where two files hold the same wanted time.
+    is in none of them; and where two files hold the same wanted time, both final or neither.
     """
     if not paths:
         raise ArchiveError(
@@ -66,16 +98,14 @@ def take(
     here = [time for time in wanted if time.year == year]
     asked = {np.datetime64(time, "s") for time in here}
     inspected = [inspect(Path(path)) for path in paths]
-    found: dict[np.datetime64, str] = {}
+    found: dict[np.datetime64, dict[str, Any]] = {}
     for file in inspected:
-        for moment in asked.intersection(np.datetime64(time, "s") for time in file["times"]):
-            if moment in found:
-                raise ArchiveError(
-                    f"{found[moment]} and {file['path']} both hold "
-                    f"{np.datetime_as_string(moment, 'h')}; give one of them to "
-                    f"archives.{archive}.paths"
-                )
-            found[moment] = file["path"]
+        for moment in sorted(
+            asked.intersection(np.datetime64(time, "s") for time in file["times"])
+        ):
+            taken = found.setdefault(moment, file)
+            if taken is not file:
+                found[moment] = _final_of(taken, file, moment, archive)
     missing = [time for time in here if np.datetime64(time, "s") not in found]
     if complete and missing:
         shown = ", ".join(time.isoformat(timespec="hours") for time in missing[:5])
@@ -90,6 +120,23 @@ def take(
         "files": inspected,
         "missing_times": [time.isoformat() for time in missing],
     }
+
+
+def _final_of(
+    one: dict[str, Any], other: dict[str, Any], moment: np.datetime64, archive: str
+) -> dict[str, Any]:
+    """Which of two files has a time as final; the other no longer has it at all."""
+    text = np.datetime_as_string(moment, "s")
+    late = [text in file.get("preliminary_times", []) for file in (one, other)]
+    if late[0] == late[1]:
+        raise ArchiveError(
+            f"{one['path']} and {other['path']} both hold {np.datetime_as_string(moment, 'h')}; "
+            f"give one of them to archives.{archive}.paths"
+        )
+    winner, loser = (other, one) if late[0] else (one, other)
+    for name in ("times", "preliminary_times"):
+        loser[name] = [time for time in loser.get(name, []) if time != text]
+    return winner
 
 
 def available(inventory: Path, wanted: Sequence[datetime]) -> NDArray[np.datetime64]:
@@ -123,10 +170,12 @@ def regrid(
     """
     cells = Cells(grid)
     for file in json.loads(Path(inventory).read_text())["files"]:
-        if not np.isin(np.array(file["times"], dtype="datetime64[ns]"), times).any():
+        # A file may hold more than the inventory takes from it.
+        wanted = np.intersect1d(np.array(file["times"], dtype="datetime64[ns]"), times)
+        if not wanted.size:
             continue
         for piece in open_pieces(Path(file["path"])):
-            field = piece.isel(time=np.isin(piece["time"].values, times))
+            field = piece.isel(time=np.isin(piece["time"].values, wanted))
             if field.sizes["time"]:
                 yield cells(field)
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.io import netcdf_file
 
+from slams.archives import netcdf_classic
 from slams.errors import ArchiveError
 
 # The first bytes of what a download may hold in place of netCDF, and what to do about it.
@@ -67,8 +67,8 @@ def opened(path: Path, *, label: str | None = None, **options: Any) -> Iterator[
         if start.startswith(signature):
             raise ArchiveError(f"{label} is not netCDF but {meaning}.")
     with reading(label):
-        if start in (b"CDF\x01", b"CDF\x02"):
-            _check_classic_length(path)
+        if start in netcdf_classic.MAGIC:
+            netcdf_classic.check_length(path)
         dataset = xr.open_dataset(path, engine="netcdf4", **options)
     try:
         with dataset:
@@ -82,12 +82,6 @@ def _damaged(path: Path | str, error: BaseException) -> ArchiveError:
     return ArchiveError(
         f"{path} cannot be read ({said}); it is truncated or damaged: delete it and fetch it again."
     )
-
-
-def _check_classic_length(path: Path) -> None:
-    """Fail on a cut file of the classic format, whose end the netCDF library reads as zeros."""
-    with netcdf_file(path, mmap=False):
-        pass
 
 
 def times(dataset: xr.Dataset, name: str, path: Path) -> NDArray[np.datetime64]:

@@ -22,7 +22,7 @@ from slams.errors import ArchiveError
 Columns: TypeAlias = dict[str, pa.Array]
 
 TEXT = pa.dictionary(pa.int32(), pa.binary())
-DECIMAL = re.compile(rb"[+-]?(\d{1,6}\.?\d{0,9}|\.\d{1,9})")
+DECIMAL = re.compile(rb"[+-]?(\d{1,6}\.?\d{0,20}|\.\d{1,20})([eE][+-]?\d{1,2})?")
 ISO = re.compile(rb"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:\d\d)?(\.0+)?Z?")
 
 

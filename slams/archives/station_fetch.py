@@ -5,11 +5,13 @@ A mirror is a base address below which the provider's own paths hold.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from slams.archives import fetch
 from slams.archives.station_lists import read_ghcnh, read_history, reporting_ghcnh
+from slams.archives.turns import turn
 from slams.errors import ArchiveError
 
 NCEI = "https://www.ncei.noaa.gov/pub/data/noaa"
@@ -78,17 +80,19 @@ def fetch_year(
     product: str = "isd-lite",
     mirrors: Sequence[str] = (),
     *,
+    until: datetime | None = None,
     attempts: int = 5,
     first_wait: float = 1.0,
 ) -> dict[str, Any]:
     """Fetch a year's files of some stations into `folder/{year}/`.
 
     stations: ids of the product's system, 11 characters. product: a key of PRODUCTS. mirrors:
-    base addresses, asked before the provider's own. Files already there are not asked for again.
+    base addresses, asked before the provider's own. Files already there are not asked for again,
+    but for those that were fetched before `until` (UTC), the last time wanted of the year.
     Returns the manifest: product, year, files (paths of those there are), missing (names of those
     that no address has).
 
-    Raises ArchiveError for an unknown product, when no station has a file, and as
+    Raises ArchiveError for an unknown product, when there is no station or none has a file, and as
     fetch.download_all does.
     """
     if product not in PRODUCTS:
@@ -100,6 +104,14 @@ def fetch_year(
         path = kept.path.format(year=year, station=station, usaf=station[:6], wban=station[6:])
         urls = [f"{base.rstrip('/')}/{path}" for base in (*mirrors, *kept.bases)]
         jobs.append((urls, folder / str(year) / Path(path).name))
+    if not jobs:
+        raise ArchiveError(
+            f"the station list knows no station that reports in {year}; delete the list (below "
+            f"{folder.parent}) and run again to fetch today's, or change archives.stations.years"
+        )
+    for _, target in jobs:
+        if until is not None and _older(target, until):
+            target.unlink()  # it was fetched while the year, or what is asked of it, went on
     files = fetch.download_all(
         jobs,
         folder / f"missing-{year}.json",
@@ -116,17 +128,25 @@ def fetch_year(
     }
 
 
+def _older(path: Path, moment: datetime) -> bool:
+    """Whether a file is there and was made before a moment (UTC)."""
+    if not path.exists():
+        return False
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC).replace(tzinfo=None) < moment
+
+
 def _fetch_list(
     path: str, bases: Sequence[str], target: Path, check: Callable[[Path], object]
 ) -> Path:
     """Fetch a list under another name, and give it its own once it is one."""
-    if target.exists():
-        return target
-    urls = [f"{base.rstrip('/')}/{path}" for base in bases]
-    arrived = fetch.download(urls, target.with_name(f"fetched-{target.name}"))
-    try:
-        check(arrived)
-    except ArchiveError:
-        arrived.unlink()
-        raise
-    return arrived.replace(target)
+    with turn(target):
+        if target.exists():
+            return target
+        urls = [f"{base.rstrip('/')}/{path}" for base in bases]
+        arrived = fetch.download(urls, target.with_name(f"fetched-{target.name}"))
+        try:
+            check(arrived)
+        except ArchiveError:
+            arrived.unlink()
+            raise
+        return arrived.replace(target)

@@ -90,8 +90,10 @@ def ingest(
                 assign_hours(table, hours, tolerance)
             if earlier:
                 table = table.take(table.seconds >= first)
+            # Rows that stand for no hour count by the time of their report.
+            seconds = np.where(table.open, table.seconds, table.seconds - table.shift)
             # Whatever else is wrong with it: it belongs to another year's count.
-            table.override((table.seconds < first) | (table.seconds > last), "outside the period")
+            table.override((seconds < first) | (seconds > last), "outside the period")
             against = ~table.open
             _count(
                 rejected,
@@ -102,7 +104,7 @@ def ingest(
             parts.add(table, number)
         with atomic(target) as path:
             kept = _write(parts, path, attributes or {}, rejected)
-        counted = _counts(rejected, files, list(parts.stations.known))
+        counted = _counts(rejected, list(map(str, paths)), list(parts.stations.known))
         return Account(kept, counted, parts.most_held)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -122,7 +124,8 @@ def require(account: Account, year: int) -> None:
 
 def _seconds(instant: Any) -> int:
     """Whole seconds since 1970, those begun before the instant."""
-    return int(pd.Timestamp(instant).timestamp() // 1)
+    # Not through a float: a nanosecond before midnight would become midnight.
+    return int(pd.Timestamp(instant).as_unit("ns").value // 10**9)
 
 
 def _count(
@@ -178,10 +181,11 @@ def _ordered(slab: Slab, rank: NDArray[np.int32], rejected: Counter[Rejected]) -
     }
 
 
-def _counts(rejected: Counter[Rejected], files: list[Path], names: list[str]) -> pd.DataFrame:
-    """The rejected rows by file, station and reason."""
+def _counts(rejected: Counter[Rejected], files: list[str], names: list[str]) -> pd.DataFrame:
+    """The rejected rows by file, station and reason; of further files another account tells."""
     rows = [
-        (str(files[file]), names[station], REASONS[reason], count)
+        (files[file], names[station], REASONS[reason], count)
         for (file, station, reason), count in sorted(rejected.items())
+        if file < len(files)
     ]
     return pd.DataFrame(rows, columns=REJECTED_COLUMNS)

@@ -4,11 +4,14 @@ The bytes go to a partial file, which a later attempt continues where the server
 with If-Range so that pieces of two versions never mix).
 """
 
+import errno
 import os
+import re
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -28,6 +31,10 @@ LONGEST_PAUSE = 600.0  # seconds; a server that asks for more is busy for good
 
 class MissingFile(ArchiveError):
     """The server has no such file (404 or 410): asking again does not help."""
+
+
+class RefusedFile(ArchiveError):
+    """The server will not give the file, as asked: asking in the same way does not help."""
 
 
 class PassingTrouble(Exception):
@@ -101,6 +108,11 @@ def transfer(
         start = part.stat().st_size if resumed else 0
         length = answer.headers.get("Content-Length")
         whole = start + int(length) if length is not None else None
+        if resumed:
+            whole = _whole_of(answer, start, whole, part)
+        else:
+            # Before the tag of another version: what is there belongs to the old one.
+            part.unlink(missing_ok=True)
         if size is not None and whole is not None and whole != size:
             part.unlink(missing_ok=True)
             raise ArchiveError(
@@ -108,7 +120,7 @@ def transfer(
             )
         check_room(part.parent, int(length or 0), url)
         _keep_tag(tag, answer)
-        with part.open("ab" if resumed else "wb") as file:
+        with _on_disk(part), part.open("ab" if resumed else "wb") as file:
             for block in _pieces(answer):
                 file.write(block)
                 arrived(len(block))
@@ -117,6 +129,36 @@ def transfer(
     there = part.stat().st_size
     if whole is not None and there != whole:
         raise PassingTrouble(f"{there} of {whole} bytes arrived")
+
+
+def _whole_of(answer: requests.Response, start: int, whole: int | None, part: Path) -> int | None:
+    """The length of a file of which a part was asked for, from `start` on.
+
+    Raises PassingTrouble, and deletes the part, where another part came: they would not fit.
+    """
+    said = answer.headers.get("Content-Range", "")
+    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", said.strip())
+    if found is None or int(found[1]) != start:
+        part.unlink()
+        raise PassingTrouble(f"asked for bytes from {start} on, the server sent {said or 'others'}")
+    return whole if found[2] == "*" else int(found[2])
+
+
+@contextmanager
+def _on_disk(part: Path) -> Iterator[None]:
+    """A block that writes to a file; a full disk becomes an ArchiveError that says so.
+
+    Failures of the connection are told as they are.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ArchiveError(
+            f"{part} could not be written: {part.parent} is full. Free some space and run again; "
+            "what has arrived is kept."
+        ) from error
 
 
 def _pieces(answer: requests.Response) -> Iterator[bytes]:
@@ -155,7 +197,7 @@ def _check_status(session: Connections, answer: requests.Response, url: str, par
         session.rest(pause)
         raise PassingTrouble(f"status {status}", pause)
     if status not in (200, 206):
-        raise ArchiveError(
+        raise RefusedFile(
             f"{url} was refused with status {status} ({answer.reason}); check the address and "
             "whether the provider asks for a login."
         )

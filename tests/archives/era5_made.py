@@ -31,9 +31,9 @@ def write_new(
     return path
 
 
-def write_old(path, times, data, versions=None):
+def write_old(path, times, data, versions=None, kind="NETCDF3_64BIT_OFFSET"):
     """The layout before autumn 2024: classic netCDF, packed, levels and latitudes as stored."""
-    with netCDF4.Dataset(path, "w", format="NETCDF3_64BIT_OFFSET") as file:
+    with netCDF4.Dataset(path, "w", format=kind) as file:
         versions_axis = () if versions is None else ("expver",)
         axes = {"time": len(times), "level": 2, "latitude": 7, "longitude": 8}
         if versions is not None:

@@ -96,8 +96,10 @@ def test_wrong_units_and_values_are_named(tmp_path):
 def test_truncated_files_of_both_kinds_are_named(tmp_path):
     new = write_new(tmp_path / "new.nc", days("2001-01-01", 3)).read_bytes()
     old = write_old(tmp_path / "old.nc", days("2001-01-01", 3), values(3)).read_bytes()
+    data = {"kind": "NETCDF3_64BIT_DATA"}
+    later = write_old(tmp_path / "later.nc", days("2001-01-01", 3), values(3), **data).read_bytes()
     cut = tmp_path / "cut.nc"
-    for whole in (new, old):
+    for whole in (new, old, later):
         for size in (0, 3, 60, len(whole) // 2, len(whole) - 9):
             cut.write_bytes(whole[:size])
             with pytest.raises(ArchiveError, match=r"cut\.nc"):

@@ -133,13 +133,29 @@ def test_a_broken_connection_mid_download_resumes(target, answer):
     assert beside(target) == [target.name]
 
 
-def test_a_wrong_checksum_is_told_and_the_result_fetched_again(target, answer):
+def test_a_wrong_checksum_is_fetched_again(target, answer):
     with stub.DataStore(answer) as store:
         store.wrong_checksum = 1
-        refused(store, target, "another length or checksum.*run again")
-        assert not target.exists()
         fetch(store, target)
-        assert len(store.inputs) == 1 and beside(target) == [target.name]
+        assert len(store.inputs) == 1 and len(store.files.asked) == 2
+        assert beside(target) == [target.name]
+
+
+def test_a_result_that_cannot_be_had_is_let_go_and_asked_for_anew(target, answer):
+    with stub.DataStore(answer) as store:
+        store.wrong_checksum = 2
+        refused(store, target, "another length or checksum.*run again to ask for a new one")
+        assert not beside(target)
+        store.files.orders = {"/job-2.nc": [403]}
+        refused(store, target, "status 403.*run again to ask for a new one")
+        fetch(store, target)
+        assert len(store.inputs) == 3 and beside(target) == [target.name]
+
+
+def test_a_key_is_hidden_even_where_a_long_message_is_cut():
+    store = type("Store", (), {"key": "a-secret-key-of-some-length"})
+    said = cds._said(ValueError("x" * 585 + " " + store.key), store)
+    assert "a-secret" not in said
 
 
 def test_403_licence_names_the_page(target, answer):

@@ -61,7 +61,7 @@ def content(good, tmp_path, request):
 @QUIET
 @given(
     start=st.sampled_from(
-        [b"", b"CDF\x01", b"CDF\x02", b"\x89HDF\r\n\x1a\n", b"PK\x03\x04", b"GRIB"]
+        [b"", b"CDF\x01", b"CDF\x02", b"CDF\x05", b"\x89HDF\r\n\x1a\n", b"PK\x03\x04", b"GRIB"]
     ),
     rest=st.binary(max_size=300),
 )

@@ -32,7 +32,7 @@ def test_a_preliminary_time_gives_way_to_a_final_one(tmp_path):
     np.testing.assert_array_equal(field.values, data[[2, 1], ::-1])
     found = era5.inspect(path)
     assert found["times"] == ["2001-01-01T00:00:00", "2001-01-02T00:00:00"]
-    assert found["preliminary_times"] == 1
+    assert found["preliminary_times"] == ["2001-01-02T00:00:00"]
     same = write_new(tmp_path / "b.nc", times, data=data, versions=["0005"] * 3)
     with pytest.raises(ArchiveError, match=r"b\.nc and .*b\.nc both hold 2001-01-01T00:00"):
         era5.open(same)
@@ -53,14 +53,14 @@ def test_preliminary_times_of_the_old_layout_are_counted(tmp_path):
     preliminary[:2] = np.nan
     data = np.stack([final, preliminary], axis=1)
     path = write_old(tmp_path / "mix.nc", days("2001-01-01", 3), data, versions=[1, 5])
-    assert era5.inspect(path)["preliminary_times"] == 1
+    assert len(era5.inspect(path)["preliminary_times"]) == 1
 
 
 def test_one_version_for_all_times(tmp_path):
     data = xr.open_dataset(write_new(tmp_path / "a.nc", days("2001-01-01", 2))).load()
     for version, count in (("0005", 2), ("0001", 0), (5, 2)):
         data.drop_vars("expver").assign_coords(expver=version).to_netcdf(tmp_path / "b.nc")
-        assert era5.inspect(tmp_path / "b.nc")["preliminary_times"] == count
+        assert len(era5.inspect(tmp_path / "b.nc")["preliminary_times"]) == count
 
 
 def test_a_real_file_says_that_it_is_preliminary(samples):
@@ -71,10 +71,16 @@ def test_a_real_file_says_that_it_is_preliminary(samples):
     from slams.archives.era5_layouts import _is_preliminary  # noqa: PLC0415
 
     assert all(_is_preliminary(version) for version in versions)
-    assert (
-        era5.inspect(samples / "era5/pressure_levels_2021-02-15.old-cds.nc")["preliminary_times"]
-        == 0
-    )
+    real = era5.inspect(samples / "era5/pressure_levels_2021-02-15.old-cds.nc")
+    assert real["times"] and not real["preliminary_times"]
+
+
+def test_versions_that_cannot_be_told_apart_are_refused(tmp_path):
+    dataset = xr.open_dataset(write_new(tmp_path / "a.nc", days("2001-01-01", 2))).load()
+    by_level = (("valid_time", "pressure_level"), [["0001", "0005"]] * 2)
+    dataset.drop_vars("expver").assign_coords(expver=by_level).to_netcdf(tmp_path / "b.nc")
+    with pytest.raises(ArchiveError, match=r"b\.nc: expver has dimensions"):
+        era5.open(tmp_path / "b.nc")
 
 
 # Times and members
@@ -206,7 +212,7 @@ def test_grib_of_two_versions(tmp_path):
     assert field.level.values.tolist() == [500, 850] and field.time.size == 4
     expected = np.concatenate([data, late[1:2]])[:, ::-1]
     np.testing.assert_allclose(field.values, expected, atol=0.002)
-    assert era5.inspect(path)["preliminary_times"] == 1
+    assert len(era5.inspect(path)["preliminary_times"]) == 1
     assert [file.name for file in tmp_path.iterdir()] == ["a.grib"]  # no index beside it
     netcdf = write_new(tmp_path / "b.nc", days("2001-01-05", 1))
     joined = zipped(tmp_path / "a.zip", {"a.grib": path, "b.nc": netcdf})
@@ -221,6 +227,15 @@ def test_a_grib_ensemble(tmp_path):
     field = era5.open(tmp_path / "a.grib")
     assert field.dims[:2] == ("time", "number") and field.number.values.tolist() == [0, 1, 2]
     np.testing.assert_allclose(field.values, members[..., ::-1, :, :], atol=0.002)
+
+
+def test_a_grib_message_that_comes_twice_is_refused(tmp_path):
+    pytest.importorskip("cfgrib")
+    path = write_grib(tmp_path / "a.grib", days("2001-01-01", 2), values(2))
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[: len(whole) // 4])
+    with pytest.raises(ArchiveError, match=r"a\.grib holds 5 GRIB messages"):
+        era5.open(path)
 
 
 def test_cut_or_incomplete_grib_is_named(tmp_path):

@@ -1,8 +1,11 @@
 """Downloads against a loopback server that breaks on order."""
 
+import errno
 import hashlib
 import json
 import logging
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -12,6 +15,7 @@ import pytest
 from servers.files import FileServer
 
 from slams.archives import fetch, transfer
+from slams.archives.turns import turn
 from slams.errors import ArchiveError
 
 BODY = bytes(range(256)) * 4000
@@ -81,7 +85,7 @@ def test_a_cut_transfer_is_continued(server, tmp_path):
 
 
 def test_a_later_call_continues_what_an_earlier_one_left(server, tmp_path):
-    server.orders["/a.bin"] = ["cut"]
+    server.orders["/a.bin"] = ["cut", 503]
     with pytest.raises(ArchiveError, match="continue"):
         fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin", attempts=1, **QUICK)
     assert (tmp_path / "a.bin.part").stat().st_size > 0
@@ -91,12 +95,85 @@ def test_a_later_call_continues_what_an_earlier_one_left(server, tmp_path):
 
 
 def test_pieces_of_two_versions_never_mix(server, tmp_path):
-    server.orders["/a.bin"] = ["cut"]
+    server.orders["/a.bin"] = ["cut", 503]
     with pytest.raises(ArchiveError):
         fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin", attempts=1, **QUICK)
     server.files["/a.bin"] = BODY[::-1]
     fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin")
     assert (tmp_path / "a.bin").read_bytes() == BODY[::-1]
+
+
+def test_another_part_than_asked_for_is_not_taken(server, tmp_path):
+    server.orders["/a.bin"] = ["cut", "shifted"]
+    fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin", **QUICK)
+    assert (tmp_path / "a.bin").read_bytes() == BODY
+    assert len(server.asked) == 3 and server.asked[-1][1] is None
+
+
+def test_a_line_that_breaks_often_arrives_as_long_as_it_goes_on(server, tmp_path):
+    server.orders["/a.bin"] = ["cut"] * 8
+    fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin", attempts=2, **QUICK)
+    assert (tmp_path / "a.bin").read_bytes() == BODY and len(server.asked) == 9
+
+
+def test_a_kill_between_two_versions_leaves_nothing_of_the_old(server, tmp_path):
+    """The tag of the new version never stands beside bytes of the old one."""
+    part = tmp_path / "a.bin.part"
+    part.write_bytes(b"old" * 50)
+    transfer.tag_file(part).write_text('"old"')
+    server.orders["/a.bin"] = ["silent"]
+    with pytest.raises(ArchiveError):
+        fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin", attempts=1, **QUICK)
+    assert not part.exists() or b"old" not in part.read_bytes()
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.1, 0.3])
+def test_processes_that_want_one_file_take_turns(server, tmp_path, delay):
+    """Without a lock the second would go on writing into what the first has called whole."""
+    server.files["/slow.bin"] = BODY[:20_000]
+    server.orders["/slow.bin"] = ["drip"]
+    target = tmp_path / "slow.bin"
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}\nfrom pathlib import Path\n"
+        f"from slams.archives import fetch\n"
+        f"fetch.download({server.url + '/slow.bin'!r}, Path({str(target)!r}))"
+    )
+    first = subprocess.Popen([sys.executable, "-c", code])
+    until = time.monotonic() + 60
+    while not server.asked:
+        assert time.monotonic() < until and first.poll() is None
+        time.sleep(0.01)
+    time.sleep(delay)
+    fetch.download(f"{server.url}/slow.bin", target)
+    assert target.read_bytes() == BODY[:20_000]
+    assert first.wait() == 0
+    assert len(server.asked) == 1 and [path.name for path in tmp_path.iterdir()] == ["slow.bin"]
+
+
+def test_a_turn_goes_to_the_next_when_a_process_is_killed(tmp_path):
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}\nimport time\nfrom pathlib import Path\n"
+        "from slams.archives.turns import turn\n"
+        f"with turn(Path({str(tmp_path / 'a')!r})):\n"
+        "    print('mine', flush=True)\n    time.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert holder.stdout.readline() == b"mine\n"
+    holder.kill()
+    with turn(tmp_path / "a"):
+        assert [path.name for path in tmp_path.iterdir()] == [".a.lock"]
+    holder.wait()
+    holder.stdout.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_fills_up_is_told(server, tmp_path, monkeypatch):
+    def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(transfer.os, "fsync", full)
+    with pytest.raises(ArchiveError, match=r"a\.bin\.part could not be written: .* is full"):
+        fetch.download(f"{server.url}/a.bin", tmp_path / "a.bin", attempts=1, **QUICK)
 
 
 def test_a_server_without_ranges_starts_again(tmp_path):

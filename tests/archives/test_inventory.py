@@ -1,14 +1,17 @@
 """Inventories: which files are listed, what they must hold, and their way to common cells."""
 
 import json
-from datetime import datetime, timedelta
+import os
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import numpy as np
 import pytest
 import xarray as xr
+from era5_made import values, write_new
 
 from slams import grid
-from slams.archives import inventory
+from slams.archives import era5, inventory
 from slams.errors import ArchiveError
 
 GRID = grid.Grid(45.0)
@@ -69,10 +72,28 @@ def test_a_folder_is_searched_in_the_providers_layouts(tmp_path):
 
 def test_a_manifest_and_files_are_taken_as_they_are(tmp_path):
     manifest = tmp_path / "2001.json"
-    inventory.write({"files": ["/data/b.gz", "/data/a.gz"]}, manifest)
+    listed = [touch(tmp_path / name) for name in ("b.gz", "a.gz")]
+    inventory.write({"files": list(map(str, listed))}, manifest)
     found = inventory.files([manifest, str(tmp_path / "c.csv")], 2001, "*.nc")
-    assert sorted(map(str, found)) == sorted(["/data/a.gz", "/data/b.gz", str(tmp_path / "c.csv")])
-    assert found == sorted(found)
+    assert found == sorted([*listed, tmp_path / "c.csv"])
+    listed[0].unlink()
+    with pytest.raises(ArchiveError, match=r"2001\.json lists .*b\.gz, which is not there; delete"):
+        inventory.files([manifest], 2001, "*.nc")
+
+
+def test_a_manifest_is_stale_when_files_are_gone_or_time_has_passed(tmp_path):
+    manifest, file = tmp_path / "2001.json", touch(tmp_path / "a.gz")
+    assert not inventory.is_stale(manifest, datetime(2001, 12, 31), look=True)  # there is none
+    inventory.write({"files": [str(file)]}, manifest)
+    assert not inventory.is_stale(manifest, datetime(2001, 12, 31), look=True)
+    made = datetime(2001, 6, 30, tzinfo=UTC).timestamp()
+    os.utime(manifest, (made, made))
+    assert not inventory.is_stale(manifest, datetime(2001, 6, 29), look=True)
+    assert inventory.is_stale(manifest, datetime(2001, 12, 31), look=False)
+    assert not inventory.is_stale(manifest, datetime(2999, 12, 31), look=True)  # yet to come
+    file.unlink()
+    assert inventory.is_stale(manifest, datetime(2001, 6, 29), look=True)
+    assert not inventory.is_stale(manifest, datetime(2001, 6, 29), look=False)
 
 
 def test_a_file_named_twice_is_listed_once(tmp_path):
@@ -245,3 +266,36 @@ def test_no_wanted_time_at_all_names_the_inventory(listed, wanted):
     path = listed([field(days(2), CELLS, EAST, 0)])
     with pytest.raises(ArchiveError, match=r"inventory\.json: none of its files .* ask of 2001"):
         inventory.available(path, wanted)
+
+
+def test_final_data_in_one_file_go_before_preliminary_ones_in_another(tmp_path):
+    """As `era5.open` has it, through the inventory, in either order of the files."""
+    early, late = values(2), values(2) + 5
+    one = days(3)
+    final = write_new(tmp_path / "f.nc", one[:2], data=early)
+    after = write_new(tmp_path / "p.nc", one[1:], data=late, versions=["0005"] * 2)
+    expected = grid.regrid(era5.open([final, after]), GRID)
+    for order in ([final, after], [after, final]):
+        found = inventory.take(
+            order, era5.inspect, archive="era5", year=2001, wanted=one, complete=True
+        )
+        held = {file["path"]: (file["times"], file["preliminary_times"]) for file in found["files"]}
+        texts = [time.isoformat() for time in one]
+        assert held == {str(final): (texts[:2], []), str(after): (texts[2:], texts[2:])}
+        listed = tmp_path / "inventory.json"
+        inventory.write(found, listed)
+        times = inventory.available(listed, one)
+        pieces = list(inventory.regrid(listed, partial(era5.pieces), GRID, times))
+        together = xr.concat(pieces, dim="time").sortby("time")
+        np.testing.assert_array_equal(together.values, expected.values)
+
+
+def test_two_files_that_are_both_preliminary_are_told(tmp_path):
+    paths = [
+        write_new(tmp_path / name, days(1), data=values(1), versions=["0005"])
+        for name in ("a.nc", "b.nc")
+    ]
+    with pytest.raises(ArchiveError, match=r"a\.nc and .*b\.nc both hold 2001-01-30T00"):
+        inventory.take(
+            paths, era5.inspect, archive="era5", year=2001, wanted=days(1), complete=True
+        )

@@ -132,11 +132,8 @@ def test_the_last_report_of_the_year_before_stands_for_midnight(tmp_path, take):
     table, account = take([path], None, "2015-01-01", "2015-12-31", hours=[0], before=[before])
     assert table.air_temperature.tolist() == pytest.approx([295.35])
     assert table.time.tolist() == [pd.Timestamp("2015-01-01")]
-    assert by_reason(account) == {
-        "not the nearest": 2,
-        "missing temperature": 1,
-        "other hour": 1,
-    }
+    # What is wrong with reports of the year before stands in that year's account.
+    assert by_reason(account) == {"not the nearest": 1, "other hour": 1}
     every, _ = take([path], None, "2015-01-01", "2015-12-31", before=[before])
     assert every.time.min() == pd.Timestamp("2015-01-01T00:08")
 
@@ -278,3 +275,28 @@ def test_the_real_samples_are_one_table(samples, take):
         "64282099999": 1,
         "72254013904": 4108,
     }
+
+
+def test_midnight_belongs_to_one_year(tmp_path, take):
+    """The rule's end of a year is a nanosecond before the next."""
+    path = write(
+        tmp_path / "f",
+        [
+            full("201412311300", kind="FM-15"),
+            full("201412312353", kind="FM-15", quality="3"),
+            full("201412312340", kind="FM-15"),
+            full("201501010000", kind="FM-15"),
+        ],
+    )
+    end = pd.Timestamp(2015, 1, 1) - pd.Timedelta("1ns")
+    table, account = take([path], None, "2014-01-01", end, hours=[0])
+    assert table.empty
+    # The nearest hour of 13:00 on 31 December lies in the new year; the report does not.
+    assert by_reason(account) == {
+        "other hour": 1,
+        "erroneous": 1,
+        "not the nearest": 1,
+        "outside the period": 1,
+    }
+    table, account = take([path], None, "2015-01-01", "2015-12-31", hours=[0], before=[path])
+    assert table.report_time.tolist() == [pd.Timestamp("2015-01-01")]

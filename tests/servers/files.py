@@ -11,7 +11,8 @@ class FileServer:
 
     orders: path to a list of what to do with the next requests, each obeyed once: a status (503),
     a status with headers, "cut" (half of what is due, then a broken connection), "drip" (a few
-    bytes at a time, until the client hangs up) or "silent" (headers, then nothing).
+    bytes at a time, until the client hangs up), "silent" (headers, then nothing) or "shifted" (of a
+    part asked for, one that begins earlier).
     asked: (path, Range header or None) of every request; headers: their headers; connections: how
     many were opened.
     """
@@ -72,6 +73,8 @@ class _Handler(BaseHTTPRequestHandler):
         start = 0
         if asked and owner.ranges and self.headers.get("If-Range", tag) == tag:
             start = int(asked.removeprefix("bytes=").rstrip("-"))
+        if order == "shifted":
+            start = start // 2
         if start >= len(body) > 0:
             self.send_response(416)
             self.send_header("Content-Length", "0")
@@ -79,6 +82,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(body) - start))
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
         self.send_header("ETag", tag)
         self.end_headers()
         due = body[start:]

@@ -1,9 +1,11 @@
 """From an archive to common cells with one call: the rules that fetch, against loopback servers."""
 
+import gzip
 import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from working_copy import Copy
@@ -96,3 +98,38 @@ def test_from_a_public_zarr(fresh: Copy) -> None:
     check(fresh)
     assert (fresh / "data/tiny/era5-arco/2001/era5_t_2001-04.nc").is_file()
     assert not (fresh / "data/tiny/era5").exists()
+
+
+def test_a_station_file_that_was_damaged_is_fetched_again_once_deleted(fresh: Copy) -> None:
+    """Only the manifest is an output; what its error asks for must be enough nevertheless."""
+    row = '"{}","99999","A","NO","","","+70.9","-8.6","+0009.0","19310101","20160609"\n'
+    head = (
+        '"USAF","WBAN","STATION NAME","CTRY","STATE","ICAO","LAT","LON","ELEV(M)","BEGIN","END"\n'
+    )
+    lines = (
+        f"2001 {month:02d} {day:02d} 00   120    60 10123   250    30     0 -9999 -9999\n"
+        for month in range(1, 5)
+        for day in range(1, 29)
+    )
+    good = gzip.compress("".join(lines).encode())
+    bad = "/isd-lite/2001/010020-99999-2001.gz"
+    files = {
+        "/isd-history.csv": (head + row.format("010010") + row.format("010020")).encode(),
+        "/isd-lite/2001/010010-99999-2001.gz": good,
+        bad: b"<html>Please try later.</html>",
+    }
+    table = "results/tiny/stations/year=2001/reports.parquet"
+    with FileServer(files) as server:
+        stations = {"source": "isd-lite", "mirrors": [server.url]}
+        keys = {"archives": {"stations": stations}}
+        call = fresh.snakemake(table, keys=keys)
+        assert call.status == 1 and "010020-99999-2001.gz" in call.last
+        assert "delete" in call.last and "Traceback" not in call.last
+        (named,) = (fresh / "data").rglob("010020-99999-2001.gz")
+        named.unlink()
+        files[bad] = good
+        call = fresh.snakemake(table, keys=keys)
+        assert call.status == 0, call.text
+        assert "isd-lite-2001.json is out of date" in call.text
+        assert pd.read_parquet(fresh / table)["station_id"].nunique() == 2
+        assert not fresh.plan(table, keys=keys)

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from slams import experiment, locks, provenance
-from slams.archives import psl_files
+from slams.archives import inventory, psl_files
 from slams.channels import GRIDSAT
 from slams.config import check
 from slams.errors import SlamsError

@@ -158,3 +158,44 @@ def stream_inputs(wildcards):
     if "encoder" in arm_of(wildcards):
         files["encoder_images"] = regridded("imagery", "test")
     return files
+
+
+def drop_stale():
+    """Let be fetched again what was fetched before all that is wanted of it was there.
+
+    And the years of which a raw file was deleted, as a message about a damaged one asks for.
+    """
+    last = {}
+    for time in wanted_times(*SPLITS):
+        last[time.year] = time
+    if source("imagery") == "noaa" and set(
+        config["archives"]["imagery"]["channels"]
+    ) & set(GRIDSAT):
+        for year in years("imagery"):
+            if year in last:
+                made = Path(f"{RESULTS}/inventory/imagery-{year}.json")
+                drop_if_stale(
+                    f"{RAW}/gridsat/{year}.json", last[year], look=not made.exists()
+                )
+    if PRODUCT:
+        for name in station_lists().values():
+            drop_if_stale(name, max(last.values()), look=False)
+        for year in years("stations"):
+            made = Path(f"{RESULTS}/stations/year={year}/reports.parquet")
+            until = last.get(year, max(last.values()))
+            drop_if_stale(
+                f"{station_folder()}/{PRODUCT}-{year}.json",
+                until,
+                look=not made.exists(),
+            )
+
+
+def drop_if_stale(name, until, look):
+    """Remove one manifest or list, and say so."""
+    if inventory.is_stale(Path(name), until, look=look):
+        Path(name).unlink()
+        sys.stderr.write(f"{name} is out of date: its files are looked at again.\n")
+
+
+if workflow.is_main_process and not workflow.dryrun:
+    drop_stale()

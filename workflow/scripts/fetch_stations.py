@@ -1,5 +1,6 @@
 """A year of station files, and the manifest of what there is and what is missing."""
 
+from datetime import datetime
 from pathlib import Path
 
 from slams.archives import inventory, station_fetch, station_lists
@@ -15,5 +16,12 @@ with job(snakemake.log[0]):
         stations = station_lists.reporting(history, year)
     manifest = Path(snakemake.output.manifest)
     folder = manifest.parent if product == "ghcnh" else manifest.parent / product
-    found = station_fetch.fetch_year(year, stations, folder, product, snakemake.params.mirrors)
+    found = station_fetch.fetch_year(
+        year,
+        stations,
+        folder,
+        product,
+        snakemake.params.mirrors,
+        until=datetime.fromisoformat(snakemake.params.until),
+    )
     inventory.write(found, manifest)
