@@ -2,10 +2,11 @@
 
 import os
 import sys
+from itertools import groupby
 from pathlib import Path
 
 from slams import experiment, locks, provenance
-from slams.archives import inventory, psl_files
+from slams.archives import psl_files
 from slams.channels import GRIDSAT
 from slams.config import check
 from slams.errors import SlamsError
@@ -41,6 +42,7 @@ CELLS = experiment.cells(config)
 PRODUCT = experiment.station_product(config)
 SPLITS = ("train", "validation", "test")
 TIMES = experiment.wanted_times(config, *SPLITS)  # once: it takes a while
+TIMES_OF = {year: list(times) for year, times in groupby(TIMES, lambda time: time.year)}
 
 
 wildcard_constraints:
@@ -189,7 +191,7 @@ def cell_files(name):
 
 def times_of(year):
     """The times of a year that the periods ask for."""
-    return [time for time in TIMES if time.year == int(year)]
+    return TIMES_OF.get(int(year), [])
 
 
 def report_failures(results):

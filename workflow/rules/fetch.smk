@@ -152,9 +152,7 @@ rule fetch_stations:
     params:
         product=PRODUCT,
         mirrors=config["archives"]["stations"]["mirrors"],
-        until=lambda w: max(
-            t.isoformat() for t in wanted_times(*SPLITS) if t.year <= int(w.year)
-        ),
+        until=lambda w: max(t.isoformat() for t in TIMES if t.year <= int(w.year)),
     script:
         "../scripts/fetch_stations.py"
 

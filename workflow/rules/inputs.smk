@@ -166,11 +166,10 @@ def drop_stale():
     And the years of which a raw file was deleted, as a message about a damaged one asks for.
     """
     last = {}
-    for time in wanted_times(*SPLITS):
+    for time in TIMES:
         last[time.year] = time
-    if source("imagery") == "noaa" and set(
-        config["archives"]["imagery"]["channels"]
-    ) & set(GRIDSAT):
+    channels = set(experiment.imagery_channels(config))
+    if source("imagery") == "noaa" and channels & set(GRIDSAT):
         for year in years("imagery"):
             if year in last:
                 made = Path(f"{RESULTS}/inventory/imagery-{year}.json")
@@ -192,6 +191,10 @@ def drop_stale():
 
 def drop_if_stale(name, until, look):
     """Remove one manifest or list, and say so."""
+    if not Path(name).exists():
+        return
+    from slams.archives import inventory  # takes a second, which few calls need
+
     if inventory.is_stale(Path(name), until, look=look):
         Path(name).unlink()
         sys.stderr.write(f"{name} is out of date: its files are looked at again.\n")
