@@ -20,6 +20,7 @@ include: "workflow/rules/ingest.smk"
 include: "workflow/rules/store.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/assimilate.smk"
+include: "workflow/rules/paper.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/benchmark.smk"
 

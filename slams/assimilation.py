@@ -17,6 +17,7 @@ from slams.cases import seed_of
 from slams.observation.representation import DecoderError
 from slams.observing import Counts, Observed, Observer, Streams
 from slams.paper import arms as paper
+from slams.paper.inputs import EncoderInputs
 from slams.posterior import sample
 from slams.posterior.checks import deviations
 from slams.prior import Prior
@@ -47,14 +48,16 @@ def assimilate_cell(
     steps: int,
     sampler: Mapping[str, Any],
     seed: int,
+    encoder: EncoderInputs | None = None,
 ) -> xr.Dataset:
     """All cases of one cell, ``steps`` each: ``analysis.nc`` of docs/architecture.md.
 
     ``arm`` has name, space and streams; ``axis`` is "none" for an arm without background,
     ``settings`` is what the axis holds fixed; ``sampler`` is that section of the configuration.
     With the recipe "paper" the ensembles are the paper's (:mod:`slams.paper`), by its own
-    ``sampler``. Raises SlamsError where a store is not of the prior's fields, where they are no
-    temperatures, and where a case has no observation left.
+    ``sampler``; ``encoder`` is what the paper's encoder takes beside the temperature. Raises
+    SlamsError where a store is not of the prior's fields, where they are no temperatures, and where
+    a case has no observation left.
     """
     observer = Observer(
         prior.normalisation,
@@ -73,7 +76,8 @@ def assimilate_cell(
         label=f"arm {arm['name']}",
     )
     decoder = None
-    if prior.space == "latent":
+    # The paper's observations are of latents, and its encoder may take more than a field.
+    if prior.space == "latent" and arm.get("recipe") != "paper":
         decoder = DecoderError(observer.windows, _through(prior, observer.windows))
     pieces = []
     observed = tqdm(observer.observed(), total=cases, unit="case", mininterval=10)
@@ -83,7 +87,9 @@ def assimilate_cell(
         # Of what entered, before the sampler moves it to its device.
         entered = _entered(prior, seen, streams)
         if arm.get("recipe") == "paper":
-            encoded = paper.observe(prior, seen.case, observer.background, seed=seen.seed)
+            encoded = paper.observe(
+                prior, seen.case, observer.background, inputs=encoder, seed=seen.seed
+            )
             counts = [Counts(encoded.name, len(encoded), 0, 0)]
             ensemble = paper.analyse(prior, encoded, sampler, seed=drawn)
             _warn_of_far(prior, ensemble, sampler["plausible"], number + 1)

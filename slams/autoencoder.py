@@ -5,7 +5,7 @@ with statistics of the training period, so that the diffusion model sees numbers
 A little noise on the latents in training makes the decoder smooth, which guided sampling needs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -21,6 +21,8 @@ from slams.store import Store, StoreWriter
 
 BOUND = 5.0  # latents before standardisation stay within this
 LATENT_PENALTY = 1e-3  # keeps the latents' variance near one, away from the bound
+# Fields (batch, level, ...) and their times (batch,) to latents.
+Encode = Callable[[Tensor, np.ndarray], Tensor]
 
 
 class Coder(Protocol):
@@ -167,29 +169,45 @@ def reconstruction_loss(
     return ((rebuilt - x) ** 2 * weights).mean() + LATENT_PENALTY * F.relu(raw**2 - 1).mean()
 
 
-def reconstruction_error(model: Coder, store: Store, batch: int = 64) -> np.ndarray:
-    """Area-weighted root-mean-square reconstruction error (level,) in normalised units."""
+def reconstruction_error(
+    model: Coder, store: Store, batch: int = 64, encode: Encode | None = None
+) -> np.ndarray:
+    """Area-weighted root-mean-square reconstruction error (level,) in normalised units.
+
+    ``encode`` is the way into the latents where the fields alone do not lead there.
+    """
     cosine = np.cos(np.deg2rad(store.description["latitude"].values))
     weights = torch.from_numpy((cosine / cosine.mean())[:, None]).float()
     total, count = torch.zeros(store.shape[0], dtype=torch.float64), 0
     with torch.no_grad():
         for first in range(0, len(store.fields), batch):
-            x = torch.from_numpy(np.array(store.fields[first : first + batch]))
-            square = (model.decode(model.encode(x)) - x) ** 2 * weights
+            part = slice(first, first + batch)
+            x = torch.from_numpy(np.array(store.fields[part]))
+            latents = model.encode(x) if encode is None else encode(x, store.times[part])
+            square = (model.decode(latents) - x) ** 2 * weights
             total += square.double().mean((-2, -1)).sum(0)
             count += len(x)
     return (total / count).sqrt().numpy()
 
 
 def encode_store(
-    autoencoder: Coder, store: Store, target: Path, attributes: Mapping[str, str]
+    autoencoder: Coder,
+    store: Store,
+    target: Path,
+    attributes: Mapping[str, str],
+    encode: Encode | None = None,
 ) -> None:
-    """Write the latents of ``store``, as the autoencoder gives them, as a store of their own."""
+    """Write the latents of ``store``, as the autoencoder gives them, as a store of their own.
+
+    ``encode`` is the way into them where the fields alone do not lead there.
+    """
     writer = StoreWriter(target, autoencoder.latent_shape, len(store.fields))
     with torch.no_grad():
         for first in range(0, len(store.fields), 64):
-            x = torch.from_numpy(np.array(store.fields[first : first + 64]))
-            writer.add(autoencoder.encode(x).numpy())
+            part = slice(first, first + 64)
+            x = torch.from_numpy(np.array(store.fields[part]))
+            latents = autoencoder.encode(x) if encode is None else encode(x, store.times[part])
+            writer.add(latents.numpy())
     dataset = xr.Dataset(coords={n: store.description[n] for n in ("time", "number")})
     dataset.attrs = {"title": "latents", **attributes}
     writer.close(dataset)

@@ -132,10 +132,14 @@ class Composed:
         self._windows = [slice(n, n + self.length) for n in range(steps - self.length + 1)]
         base = getattr(prior, "base", None)
         self.base: GaussianBase | None = None if base is None else base.longer(steps)
-        weights = window_weights(self.length)
-        self._share = torch.zeros(steps, dtype=weights.dtype)
-        for window in self._windows:
-            self._share[window] += weights
+        self._shares = [self.shares(window) for window in self._windows]
+
+    def shares(self, window: slice) -> Tensor:
+        """What a window's estimates of its steps (step,) count for in the trajectory's."""
+        total = torch.zeros(self.steps, dtype=torch.float64)
+        for each in self._windows:
+            total[each] += window_weights(self.length)
+        return window_weights(self.length) / total[window]
 
     @property
     def state_shape(self) -> tuple[int, ...]:
@@ -159,9 +163,9 @@ class Composed:
                 members,
                 window,
                 partial(learned, times=times[window]),
-                window_weights(self.length) / self._share[window],
+                share,
             )
-            for window in self._windows
+            for window, share in zip(self._windows, self._shares, strict=True)
             for members in self._members(x, self.length)
         ]
         return cast(Tensor, _InPieces.apply(x, pieces + self._whole(x, sigma)))

@@ -17,6 +17,8 @@ from slams.experiment import (
     Config,
     case_steps,
     fill,
+    imagery_channels,
+    kind_of_prior,
     matches,
     periods,
     prior_settings,
@@ -125,7 +127,7 @@ def _periods(config: Config) -> Iterator[str]:
     for (early, (_, last)), (late, (first, _)) in pairwise(
         sorted(spans.items(), key=lambda item: item[1])
     ):
-        if first <= last:
+        if first <= last and not config["periods_overlap"]:
             yield (
                 f"periods.{early} and periods.{late} overlap ({first} to {last}): "
                 "a field may serve one purpose only"
@@ -183,11 +185,12 @@ def _arms(config: Config) -> Iterator[str]:
 def _imagery(config: Config) -> Iterator[str]:
     """The source has the channels, at the fields' times."""
     section, hours = config["archives"]["imagery"], config["time"]["hours"]
-    channels, own = section["channels"], set(section["channels"]) & set(GRIDSAT)
+    channels = imagery_channels(config)
+    own = set(channels) & set(GRIDSAT)
     if section["source"] == "planet" and (other := [c for c in channels if c not in GRIDSAT]):
+        where = "archives.imagery.channels" if set(other) & set(section["channels"]) else "arms"
         yield (
-            f"archives.imagery.channels has {', '.join(other)}: the synthetic planet has "
-            f"{', '.join(GRIDSAT)} alone"
+            f"{where} has {', '.join(other)}: the synthetic planet has {', '.join(GRIDSAT)} alone"
         )
     if section["source"] == "noaa" and own and any(hour % 3 for hour in hours):
         yield (
@@ -199,7 +202,8 @@ def _imagery(config: Config) -> Iterator[str]:
         if last.year > OLR_YEARS[1]:
             yield (
                 f"periods end in {last.year}: NOAA's outgoing longwave radiation ends with "
-                f"{OLR_YEARS[1]}; leave olr out of archives.imagery.channels, or end earlier"
+                f"{OLR_YEARS[1]}; leave olr out of archives.imagery.channels and of every encoder, "
+                "or end earlier"
             )
 
 
@@ -213,6 +217,11 @@ def _paper(config: Config) -> Iterator[str]:
                     f"arms[{index}].name is {arm['name']}: the word paper labels arms with "
                     "recipe: paper; give the recipe, or another name"
                 )
+            if "encoder" in arm:
+                yield (
+                    f"arms[{index}].encoder of {arm['name']}: only an arm with recipe: paper takes "
+                    "data in through its encoder; name the stream imagery instead"
+                )
             continue
         if not named:
             yield (
@@ -223,12 +232,17 @@ def _paper(config: Config) -> Iterator[str]:
             yield (
                 f"arms[{index}].streams of {arm['name']} is [{', '.join(arm['streams'])}]: with "
                 "recipe: paper it must be [background]; the paper takes other data in through its "
-                "encoder, of which there is only the one for temperature here"
+                "encoder, named in the key encoder of the arm"
             )
-        if case_steps(config) != config["window"]:
+        if "encoder" in arm and arm["space"] != "latent":
             yield (
-                f"case_steps is {config['case_steps']}: arm {arm['name']} has recipe: paper, whose "
-                "sampler takes one window; leave the key null, or the arm out"
+                f"arms[{index}].encoder of {arm['name']}: an arm in {arm['space']} space has no "
+                "encoder; leave the key out, or take space: latent"
+            )
+        if arm.get("encoder") and config["archives"]["imagery"]["source"] == "none":
+            yield (
+                f"arms[{index}].encoder of {arm['name']} is [{', '.join(arm['encoder'])}], but "
+                "archives.imagery.source is none: give a source, or leave the key out"
             )
         if arm["space"] == "latent" and len(config["levels"]) < 2:
             yield (
@@ -254,6 +268,9 @@ def _axes(config: Config) -> Iterator[str]:
     for value in config["axes"]["sparse"]["values"]:
         if value > rows:
             yield f"axes.sparse.values: every {value}-th row of {grid} is none"
+    offset = config["axes"]["sparse"]["offset"]
+    if offset is not None and offset >= rows:
+        yield f"axes.sparse.offset is {offset}: {grid} begin with 0, and there is no such row"
     seen = any("background" in arm["streams"] for arm in config["arms"])
     if seen and not any(config["axes"][axis]["values"] for axis in AXES):
         yield "axes has no values: an arm with a background needs at least one"
@@ -293,7 +310,8 @@ def _persistence(config: Config) -> Iterator[str]:
 def _networks(config: Config) -> Iterator[str]:
     rows, _ = shape(config)
     down = config["autoencoder"]["downsample"]
-    for space in sorted({prior_space(arm) for arm in config["arms"]}):
+    kinds = sorted({kind_of_prior(prior_space(arm)) for arm in config["arms"]})
+    for space in kinds:
         factor = down if space == "latent" else 1
         halvings = len(prior_settings(config, space)["width"]) - 1
         if rows % (factor * 2**halvings):
@@ -302,7 +320,7 @@ def _networks(config: Config) -> Iterator[str]:
                 f"{_section(space)}.width: {reason}{halvings + 1} resolutions need rows divisible "
                 f"by {factor * 2**halvings}; the grid has {rows}"
             )
-    for space in sorted({prior_space(arm) for arm in config["arms"]}):
+    for space in kinds:
         yield from _carries_noise(config, space)
     for space, section in config["prior"].items():
         if section["parameterisation"] == "eps" and section["modes"]:

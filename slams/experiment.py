@@ -211,13 +211,70 @@ def streams_text(arm: Mapping[str, Any]) -> str:
 
 
 def prior_space(arm: Mapping[str, Any]) -> str:
-    """The name of an arm's prior: its space, with paper- before it for the paper's recipe."""
-    return f"paper-{arm['space']}" if arm.get("recipe") == "paper" else arm["space"]
+    """The name of an arm's prior: its space, with paper- before it for the paper's recipe.
+
+    What the paper's encoder takes beside the temperature follows: paper-latent+precipitation.
+    """
+    if arm.get("recipe") != "paper":
+        return str(arm["space"])
+    return "+".join([f"paper-{arm['space']}", *sorted(arm.get("encoder", []))])
+
+
+def encoder_inputs(space: str) -> list[str]:
+    """The channels that the encoder of a prior takes beside the temperature."""
+    return space.split("+")[1:]
+
+
+def kind_of_prior(space: str) -> str:
+    """The name of a prior without what its encoder takes: paper-latent of paper-latent+olr."""
+    return space.partition("+")[0]
+
+
+def imagery_channels(config: Config) -> list[str]:
+    """The channels to ingest: those of the imagery stream, then what encoders take beside."""
+    stream = list(config["archives"]["imagery"]["channels"])
+    taken = {name for arm in config["arms"] for name in arm.get("encoder", [])}
+    return stream + sorted(taken - set(stream))
+
+
+def wanted_times(config: Config, *splits: str) -> list[datetime]:
+    """Every time that the periods ask for, once, in order."""
+    return sorted({instant for split in splits for instant in times(config, split)})
+
+
+def statistics_period(config: Config) -> Period:
+    """First and last instant of the fields that the statistics are of."""
+    spans = periods(config)
+    if config["statistics"]["period"] == "train":
+        return spans["train"]
+    return min(first for first, _ in spans.values()), max(last for _, last in spans.values())
+
+
+def caveats(config: Config) -> list[str]:
+    """What a configuration does that an honest experiment would not, a sentence each."""
+    told = []
+    if config["periods_overlap"]:
+        told.append(
+            "The periods may share fields (periods_overlap): what is verified may have been "
+            "trained or chosen on."
+        )
+    if config["statistics"]["period"] == "all":
+        told.append(
+            "The statistics are of all periods (statistics.period), the test period among them."
+        )
+    if config["cases"] == 1:
+        told.append("There is one case: nothing here says how much a score would vary.")
+    if (every := config["verification"]["every"]) > 1:
+        told.append(
+            f"Of a case only the steps 0, {every}, {2 * every} and so on are scored "
+            "(verification.every)."
+        )
+    return told
 
 
 def prior_settings(config: Config, space: str) -> dict[str, Any]:
     """The section of the configuration that trains the prior called ``space``."""
     if space.startswith("paper-"):
-        section = config["paper"]["prior"][space.removeprefix("paper-")]
+        section = config["paper"]["prior"][kind_of_prior(space).removeprefix("paper-")]
         return {**section, "parameterisation": "eps"}
     return dict(config["prior"][space])

@@ -63,7 +63,7 @@ def plan(config: Config) -> list[Item]:
 
 def wanted(config: Config) -> list[datetime]:
     """Every time that the periods ask for, in order."""
-    return sorted(time for split in SPLITS for time in experiment.times(config, split))
+    return experiment.wanted_times(config, *SPLITS)
 
 
 def hindrances(config: Config) -> list[str]:
@@ -129,7 +129,8 @@ def _imagery(config: Config) -> Iterator[Item]:
         return
     times, years = wanted(config), experiment.years(config, "imagery")
     folder = Path(config["raw"]) / "gridsat"
-    if IMAGE.keys() & set(section["channels"]):  # channels of one file
+    channels = set(experiment.imagery_channels(config))
+    if IMAGE.keys() & channels:  # channels of one file
         there = sum(1 for year in years for _ in folder.glob(f"{year}/*.nc"))
         files = max(0, len(times) - there)
         size = files * max(IMAGE.values())
@@ -137,7 +138,7 @@ def _imagery(config: Config) -> Iterator[Item]:
         yield Item(
             "imagery (GridSat-B1)", files, size, size, there, exact=False, raw=True, note=note
         )
-    for channel in sorted(YEARLY.keys() & set(section["channels"])):
+    for channel in sorted(YEARLY.keys() & channels):
         size = len(years) * YEARLY[channel]
         yield Item(f"imagery ({channel})", len(years), size, size, exact=False, raw=True)
 
@@ -167,7 +168,7 @@ def _made(config: Config) -> Iterator[Item]:
     field = len(config["levels"]) * rows * columns * FLOAT
     yield Item("fields on common cells", disk=fields * field)
     if config["archives"]["imagery"]["source"] != "none":
-        channels = len(config["archives"]["imagery"]["channels"])
+        channels = len(experiment.imagery_channels(config))
         yield Item("imagery on common cells", disk=fields * channels * rows * columns * FLOAT)
     yield Item("store", disk=fields * field)
     spaces = {experiment.prior_space(arm) for arm in config["arms"]}
@@ -177,8 +178,9 @@ def _made(config: Config) -> Iterator[Item]:
         "latent": encoder["latent_channels"] * cells * FLOAT,
         "paper-latent": len(config["levels"]) // 2 * rows * columns * FLOAT,
     }
-    for space in sorted(spaces & sizes.keys()):
-        yield Item(f"latents ({space})", disk=fields * sizes[space])
+    for space in sorted(spaces):
+        if (kind := experiment.kind_of_prior(space)) in sizes:
+            yield Item(f"latents ({space})", disk=fields * sizes[kind])
     steps = experiment.case_steps(config)
     arms = {arm["name"]: arm for arm in config["arms"]}
     total = 0.0

@@ -109,7 +109,12 @@ def _imports(path: Path, _modified: int, _size: int) -> tuple[tuple[int, str], .
     `from a import b` gives a.b, which is a module or a name in one: the caller looks.
     """
     names: list[tuple[int, str]] = []
-    for node in ast.walk(ast.parse(path.read_bytes(), filename=str(path))):
+    pending: list[ast.AST] = [ast.parse(path.read_bytes(), filename=str(path))]
+    while pending:
+        node = pending.pop()
+        # Imports are statements: what is within an expression need not be looked at.
+        within = (ast.stmt, ast.ExceptHandler, ast.match_case)
+        pending += [child for child in ast.iter_child_nodes(node) if isinstance(child, within)]
         if isinstance(node, ast.Import):
             names += [(0, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

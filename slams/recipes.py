@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from slams.autoencoder import Autoencoder, reconstruction_error, reconstruction_loss
+from slams.autoencoder import Autoencoder, Encode, reconstruction_error, reconstruction_loss
 from slams.errors import SlamsError
 from slams.grid import Grid
 from slams.paper.autoencoder import PaperAutoencoder
@@ -60,9 +60,14 @@ def write_autoencoder(
     curve: pd.DataFrame,
     card: Mapping[str, Any],
     attributes: Mapping[str, str],
+    encode: Encode | None = None,
 ) -> None:
-    """Write an autoencoder as :func:`write_model` does, its reconstruction error in the card."""
-    error = reconstruction_error(model, validation) * validation.description["scale"].values
+    """Write an autoencoder as :func:`write_model` does, its reconstruction error in the card.
+
+    ``encode`` is as in :func:`~slams.autoencoder.reconstruction_error`.
+    """
+    error = reconstruction_error(model, validation, encode=encode)
+    error = error * validation.description["scale"].values
     levels = map(str, validation.description["level"].values)
     found = {"reconstruction_rmse_K": dict(zip(levels, error.round(3), strict=True))}
     write_model(path, curve, {**card, **found}, attributes)
@@ -168,7 +173,7 @@ def train_prior(
     longitude = not settings.roll_longitude
     model: Denoiser | EpsDenoiser
     if parameterisation == "eps":
-        parts = {key: architecture[key] for key in ("width", "blocks", "embedding")}
+        parts = {key: value for key, value in architecture.items() if key != "modes"}
         model = EpsDenoiser(window, *training.shape, **parts, longitude=longitude)
     elif parameterisation == "karras":
         model = Denoiser(window, *training.shape, **architecture, longitude=longitude)

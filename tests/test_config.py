@@ -24,18 +24,25 @@ from slams.config import (
 )
 from slams.errors import ConfigError
 from slams.experiment import (
+    case_steps,
+    caveats,
+    encoder_inputs,
+    imagery_channels,
     prior_settings,
     prior_space,
     station_list_beside,
     station_product,
+    statistics_period,
+    wanted_times,
 )
 from slams.observation import persistence_fit
 
 Configuration = Callable[..., dict[str, Any]]
-EXPERIMENTS = ["config", "demo", "tiny", "nature", "nature-gpu", "sample"]
+EXPERIMENTS = ["config", "paper", "demo", "tiny", "nature", "nature-gpu", "sample"]
 
 
 PAPER = {"name": "paper-latent", "space": "latent", "streams": ["background"], "recipe": "paper"}
+ENCODED = PAPER | {"encoder": ["irwvp"]}
 
 
 @pytest.fixture
@@ -86,7 +93,8 @@ def test_schema_refuses_unknown_keys_and_describes_known_ones(schema: dict[str, 
         assert node["additionalProperties"] is False
         optional = set(node["properties"]) - set(node["required"])
         # An arm is ours unless it says otherwise; every other key has its value in config.yaml.
-        assert optional <= {"recipe"} and set(node["required"]) <= set(node["properties"])
+        assert optional <= {"recipe", "encoder"}
+        assert set(node["required"]) <= set(node["properties"])
         for name, child in node["properties"].items():
             assert "$ref" in child or child.get("type") == "object" or "description" in child, name
 
@@ -306,8 +314,38 @@ def test_a_wrong_key_type_or_range_is_told(
             "paper-latent",
         ),
         (
-            {"arms": [PAPER], "case_steps": 4},
-            "case_steps is 4: arm paper-latent has recipe: paper, whose sampler takes one window",
+            {"arms": [PAPER | {"space": "pixel", "encoder": ["irwvp"]}]},
+            "arms[0].encoder of paper-latent: an arm in pixel space has no encoder",
+        ),
+        (
+            {"arms": [ENCODED | {"encoder": ["olr"]}]},
+            "arms has olr: the synthetic planet has irwin_cdr, irwvp alone",
+        ),
+        (
+            {"arms": [ENCODED], "archives": {"imagery": {"source": "none"}}},
+            "arms[0].encoder of paper-latent is [irwvp], but archives.imagery.source is none: give",
+        ),
+        (
+            {
+                "arms": [
+                    {
+                        "name": "own",
+                        "space": "latent",
+                        "streams": ["background"],
+                        "encoder": ["irwvp"],
+                    }
+                ]
+            },
+            "arms[0].encoder of own: only an arm with recipe: paper takes data in through its",
+        ),
+        (
+            {"arms": [ENCODED | {"encoder": []}]},
+            "arms[0].encoder is []: must be a list, 1 entries or more",
+        ),
+        ({"axes": {"sparse": {"offset": 16}}}, "axes.sparse.offset is 16: the grid's 16 rows"),
+        (
+            {"arms": [ENCODED], "periods": {"validation": ["2002-12-01", "2003-03-31"]}},
+            "periods.train and periods.validation overlap",
         ),
         (
             {"arms": [{"name": "paper-own", "space": "pixel", "streams": ["background"]}]},
@@ -374,6 +412,14 @@ def test_keys_that_do_not_agree_are_told(
     keys: dict[str, Any], told: str, fault: Callable[..., str]
 ) -> None:
     assert told in fault(keys)
+
+
+def test_periods_may_overlap_where_the_configuration_says_so(
+    configuration: Configuration, schema: dict[str, Any]
+) -> None:
+    keys = {"periods": {"validation": ["2002-12-01", "2003-04-30"]}, "periods_overlap": True}
+    check(configuration("demo", keys), schema)
+    assert len(wanted_times(configuration("demo", keys), "train", "validation")) == 730 + 120
 
 
 def test_all_faults_are_told_at_once(fault: Callable[..., str]) -> None:
@@ -555,7 +601,7 @@ def test_cells(configuration: Configuration) -> None:
     config = configuration()
     assert shape(config) == (120, 240)
     found = cells(config)
-    assert len(found) == len(set(found)) == 5 * 13 + 1
+    assert len(found) == len(set(found)) == 9 * 13 + 1
     assert found[0] == ("pixel-background", "coarse", "4")
     assert ("latent-both", "noise", "0.5") in found
     assert [cell for cell in found if cell[0] == "latent-no-background"] == [
@@ -573,7 +619,50 @@ def test_the_papers_arms_have_the_cells_and_the_priors_of_the_paper(
     section = prior_settings(config, "paper-latent")
     assert section["parameterisation"] == "eps" and section["width"] == [32, 64, 128]
     assert prior_settings(config, "pixel") == config["prior"]["pixel"]
-    assert [prior_space(arm) for arm in configuration("tiny")["arms"]][-1] == "paper-latent"
+    assert prior_space(configuration("tiny")["arms"][-1]) == "paper-latent+irwvp"
+
+
+def test_an_encoder_names_its_prior_and_what_is_ingested(configuration: Configuration) -> None:
+    config = configuration()
+    spaces = [prior_space(arm) for arm in config["arms"]]
+    assert spaces[-2:] == ["paper-latent+precipitation", "paper-latent+olr+precipitation"]
+    assert encoder_inputs(spaces[-1]) == ["olr", "precipitation"]
+    assert encoder_inputs("paper-latent") == encoder_inputs("pixel") == []
+    assert prior_settings(config, spaces[-1]) == prior_settings(config, "paper-latent")
+    # The stream shows what it did; the encoders' channels are ingested beside.
+    assert config["archives"]["imagery"]["channels"] == ["irwin_cdr"]
+    assert imagery_channels(config) == ["irwin_cdr", "olr", "precipitation"]
+    assert imagery_channels(configuration("paper")) == ["precipitation", "olr"]
+    swapped = ENCODED | {"encoder": ["irwvp", "irwin_cdr"]}
+    assert prior_space(swapped) == "paper-latent+irwin_cdr+irwvp"
+
+
+def test_the_papers_set_up(configuration: Configuration) -> None:
+    """The facts of the paper that the file is there to keep, and what the report says of them."""
+    config = configuration("paper")
+    assert cells(config) == [
+        (f"paper-{model}", axis, value_text(value))
+        for model in ("sda-0", "lsda-0", "lsda-1", "lsda-2")
+        for axis, values in [
+            ("coarse", [4, 8, 12, 15, 20]),
+            ("noise", [0.5, 1, 2, 4]),
+            ("sparse", [4, 8, 12, 16]),
+        ]
+        for value in values
+    ]
+    first, last = statistics_period(config)
+    assert (first.isoformat(), last.isoformat()[:10]) == ("2000-01-01T00:00:00", "2022-12-31")
+    days = wanted_times(config, "train", "validation", "test")
+    # Once each, though 2021 is in two periods.
+    assert len(days) == len(set(days)) == 23 * 365 + 6
+    scored = range(0, case_steps(config), config["verification"]["every"])
+    assert len(scored) == 8
+    told = " ".join(caveats(config))
+    for words in ("share fields", "of all periods", "one case", "0, 4, 8 and so on are scored"):
+        assert words in told
+    assert not caveats(configuration()) and not caveats(configuration("demo"))
+    honest = configuration("demo")
+    assert statistics_period(honest) == periods(honest)["train"]
 
 
 @pytest.mark.parametrize(

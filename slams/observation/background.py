@@ -71,7 +71,8 @@ def background_of(
         operator: Operator = BlockMean(factor) if factor > 1 else Identity()
         return Degraded(operator, float(value), int(section["every"]))
     if axis == "sparse":
-        return Degraded(EveryNth(int(value)), float(section["noise"]), int(section["every"]))
+        every_nth = EveryNth(int(value), section.get("offset"))
+        return Degraded(every_nth, float(section["noise"]), int(section["every"]))
     if axis == "persistence":
         if persistence is None:
             raise SlamsError(

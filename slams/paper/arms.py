@@ -2,7 +2,8 @@
 
 In pixel space y = A(x) + noise, as in ours. In latent space y = A(E(x)) + noise: the operator
 acts on the cells of the encoded truth, the noise's standard deviation is in units of latents that
-are not standardised, and the observation never was a field.
+are not standardised, and the observation never was a field. Other data c enter through the encoder,
+y = A(E(x, c)) + noise (:mod:`slams.paper.inputs`).
 """
 
 from collections.abc import Mapping
@@ -17,14 +18,17 @@ from slams.cases import Case
 from slams.errors import SlamsError
 from slams.observation import Observation, Observations, degrade
 from slams.observation.background import Background, Degraded
+from slams.paper.autoencoder import PaperAutoencoder
+from slams.paper.inputs import EncoderInputs
 from slams.paper.sampler import sample_states
-from slams.prior import Prior
+from slams.paper.trajectory import Chain
+from slams.prior import Prior, StateSpace
 
 
 class Undecoded:
     """A prior as the sampler sees it where observations are of the state itself."""
 
-    def __init__(self, prior: Prior) -> None:
+    def __init__(self, prior: StateSpace) -> None:
         self.prior = prior
 
     @property
@@ -41,11 +45,19 @@ class Undecoded:
         return x
 
 
-def observe(prior: Prior, case: Case, background: Background | None, *, seed: int) -> Observation:
+def observe(
+    prior: Prior,
+    case: Case,
+    background: Background | None,
+    *,
+    inputs: EncoderInputs | None = None,
+    seed: int,
+) -> Observation:
     """The paper's observation of a case: its encoded truth, degraded as an axis has it.
 
-    In pixel space it is the background that all arms see. Raises SlamsError where the background
-    is not a degraded truth, which is all that the paper has.
+    In pixel space it is the background that all arms see. ``inputs`` is what the encoder takes
+    beside the truth. Raises SlamsError where the background is not a degraded truth, which is all
+    that the paper has, and where the inputs are not what the encoder takes.
     """
     if not isinstance(background, Degraded):
         raise SlamsError(
@@ -53,9 +65,9 @@ def observe(prior: Prior, case: Case, background: Background | None, *, seed: in
             "coarse, noise and sparse"
         )
     with torch.no_grad():
-        encoded = prior.encode(torch.from_numpy(case.truth)[None].to(prior.device))[0]
+        encoded = _encoded(prior, case, inputs).cpu()
     return degrade(
-        encoded.cpu().numpy(),
+        encoded.numpy(),
         background.operator,
         case.times,
         noise=background.noise,
@@ -64,15 +76,32 @@ def observe(prior: Prior, case: Case, background: Background | None, *, seed: in
     )
 
 
+def _encoded(prior: Prior, case: Case, inputs: EncoderInputs | None) -> Tensor:
+    """The truth of a case as a state of the prior (step, channel, latitude, longitude)."""
+    truth = torch.from_numpy(case.truth).to(prior.device)
+    if inputs is None:
+        return prior.encode(truth[None])[0]
+    model = prior.autoencoder
+    if not isinstance(model, PaperAutoencoder) or model.inputs != inputs.channels:
+        raise SlamsError(
+            f"the arm's encoder takes {', '.join(inputs.channels)}, but its prior was trained with "
+            "another encoder: train it again"
+        )
+    return inputs.encoder(model)(truth, case.times)
+
+
 def analyse(
     prior: Prior, observation: Observation, sampler: Mapping[str, Any], *, seed: int
 ) -> xr.DataArray:
     """An ensemble given an :func:`observe`: (member, time, level, latitude, longitude) in K.
 
-    ``sampler`` is the configuration's paper.sampler. The states are decoded once, at the end.
+    ``sampler`` is the configuration's paper.sampler. A case of more steps than the prior's window
+    is put together of windows (:mod:`slams.paper.trajectory`). The states are decoded once, at the
+    end.
     """
+    steps = len(observation.times)
     states = sample_states(
-        Undecoded(prior),
+        Undecoded(prior if steps == prior.state_shape[0] else Chain(prior, steps)),
         Observations([observation]).to(prior.device),
         sampler["members"],
         generator=torch.Generator().manual_seed(seed),

@@ -5,6 +5,7 @@ its latents are neither bounded nor standardised: the noise of the schedule and 
 means whatever the latents' scale makes of it. All three are the paper's, kept to be measured.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
@@ -36,15 +37,34 @@ class PaperAutoencoder(nn.Module):
     """Fields (batch, level, latitude, longitude) to latents (batch, level / 2, ...) and back.
 
     Between the layers batch normalisation and ReLU; the last layer of either side has neither
-    (the public code of arXiv 2404.06665). For ten levels it has 14,695 parameters.
+    (the public code of arXiv 2404.06665). For ten levels it has 14,695 parameters. ``inputs``
+    names channels that the encoder takes beside the fields; the decoder gives the fields alone.
     """
 
-    def __init__(self, levels: int, rows: int, columns: int) -> None:
+    input_mean: Tensor
+    input_deviation: Tensor
+
+    def __init__(self, levels: int, rows: int, columns: int, inputs: Sequence[str] = ()) -> None:
         super().__init__()
-        self.settings = {"levels": levels, "rows": rows, "columns": columns}
-        sizes = [levels, *taper(levels)]
-        self.encoder = _layers(nn.Conv2d, sizes)
-        self.decoder = _layers(nn.ConvTranspose2d, sizes[::-1])
+        self.inputs = tuple(inputs)
+        self.settings: dict[str, Any] = {
+            "levels": levels,
+            "rows": rows,
+            "columns": columns,
+            "inputs": list(inputs),
+        }
+        sizes = taper(levels)
+        self.encoder = _layers(nn.Conv2d, [levels + len(self.inputs), *sizes])
+        self.decoder = _layers(nn.ConvTranspose2d, [*sizes[::-1], levels])
+        kept = bool(self.inputs)
+        one = torch.ones(len(self.inputs), 1, 1)
+        self.register_buffer("input_mean", 0 * one, persistent=kept)
+        self.register_buffer("input_deviation", one, persistent=kept)
+
+    def normalise_inputs(self, mean: np.ndarray, deviation: np.ndarray) -> None:
+        """Set the mean and standard deviation (channel,) by which the inputs are normalised."""
+        self.input_mean.copy_(torch.from_numpy(mean).float()[:, None, None])
+        self.input_deviation.copy_(torch.from_numpy(deviation).float()[:, None, None])
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -52,13 +72,32 @@ class PaperAutoencoder(nn.Module):
         s = self.settings
         return taper(s["levels"])[-1], s["rows"], s["columns"]
 
-    def raw_latents(self, x: Tensor) -> Tensor:
-        """Latents of fields (batch, level, latitude, longitude)."""
-        return self.encoder(x)
+    def raw_latents(self, x: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """Latents of fields (batch, level, latitude, longitude); ``inputs`` as in :meth:`encode`.
 
-    def encode(self, x: Tensor) -> Tensor:
-        """Fields (..., level, latitude, longitude) to latents (..., channel, ...), as they come."""
-        flat = self.raw_latents(x.reshape(-1, *x.shape[-3:])).float()
+        Raises SlamsError where they are not what the encoder was made for.
+        """
+        if not self.inputs and inputs is None:
+            return self.encoder(x)
+        expected = (len(x), len(self.inputs), *x.shape[-2:])
+        if inputs is None or not self.inputs or tuple(inputs.shape) != expected:
+            given = "none" if inputs is None else str(tuple(inputs.shape))
+            raise SlamsError(
+                f"the paper's autoencoder takes {', '.join(self.inputs) or 'nothing'} beside the "
+                f"temperature: inputs of {expected} (field, channel, latitude, longitude), and "
+                f"was given {given}"
+            )
+        known = (torch.nan_to_num(inputs, nan=0.0) - self.input_mean) / self.input_deviation
+        return self.encoder(torch.cat([x, known], dim=1))
+
+    def encode(self, x: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """Fields (..., level, latitude, longitude) to latents (..., channel, ...), as they come.
+
+        ``inputs`` (..., channel, latitude, longitude) are what the encoder takes beside them, in
+        the units of :mod:`slams.channels`; what is NaN becomes zero there.
+        """
+        beside = None if inputs is None else inputs.reshape(-1, *inputs.shape[-3:])
+        flat = self.raw_latents(x.reshape(-1, *x.shape[-3:]), beside).float()
         return flat.reshape(*x.shape[:-3], *flat.shape[1:])
 
     def decode(self, z: Tensor) -> Tensor:
@@ -66,9 +105,9 @@ class PaperAutoencoder(nn.Module):
         flat = self.decoder(z.reshape(-1, *z.shape[-3:])).float()
         return flat.reshape(*z.shape[:-3], *flat.shape[1:])
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, inputs: Tensor | None = None) -> Tensor:
         """Reconstruction of ``x`` (batch, level, latitude, longitude)."""
-        return self.decoder(self.encoder(x))
+        return self.decoder(self.raw_latents(x, inputs))
 
     def save(self, path: Path, **extra: Any) -> None:
         """Write settings and weights to ``path``, which :func:`load_autoencoder` reads."""

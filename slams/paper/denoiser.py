@@ -16,6 +16,8 @@ class EpsDenoiser(WindowNetwork):
 
     It is asked as :class:`slams.prior.Denoiser` is, in variance-exploding coordinates, and
     turns them into the paper's: the network sees mu x and the time of :mod:`slams.paper.schedule`.
+    Without ``context`` it is told neither latitude nor the day of the year; ``padding`` is that of
+    :class:`slams.paper.nets.PaperUNet`.
     """
 
     def __init__(
@@ -29,6 +31,8 @@ class EpsDenoiser(WindowNetwork):
         blocks: int = 3,
         embedding: int = 64,
         longitude: bool = True,
+        padding: str = "sphere",
+        context: bool = True,
     ) -> None:
         super().__init__(
             window,
@@ -46,8 +50,10 @@ class EpsDenoiser(WindowNetwork):
                 f"not carry the noise of {window} steps of {channels} channels; give at least "
                 f"{self.states} as the first of its width"
             )
-        inputs = self.states + self.context_channels
-        self.net = PaperUNet(inputs, self.states, width, blocks, embedding)
+        self.settings |= {"padding": padding, "context": context}
+        self.context = context
+        inputs = self.states + (self.context_channels if context else 0)
+        self.net = PaperUNet(inputs, self.states, width, blocks, embedding, padding)
 
     def forward(self, x: Tensor, sigma: Tensor, season: Tensor) -> Tensor:
         """The clean estimate x - sigma e of ``x`` (batch, *state_shape).
@@ -57,7 +63,8 @@ class EpsDenoiser(WindowNetwork):
         """
         scale = schedule.mu_of_level(sigma).to(x).view(-1, 1, 1, 1, 1)
         clock = schedule.time_of_level(sigma).to(x)
-        noise = self.net(self.with_context(season, scale * x), clock).float()
+        seen = self.with_context(season, scale * x) if self.context else (scale * x).flatten(1, 2)
+        noise = self.net(seen, clock).float()
         return x - sigma.view(-1, 1, 1, 1, 1) * noise.unflatten(1, x.shape[1:3])
 
 

@@ -3,7 +3,8 @@
 A network that predicts the noise must carry it, white as it is, from its input to its output:
 the finest resolution needs at least as many channels as a state has numbers in a cell, and a norm
 before the last layer, as the U-Net of :mod:`slams.nets` has, would take the noise's size away.
-Structure and sizes are those of the paper's public code; only the padding is ours.
+Structure and sizes are those of the paper's public code; its padding, circular on all sides, is
+there to be asked for.
 """
 
 import math
@@ -15,31 +16,45 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from slams.nets import SphereConv2d, pad_sphere
+from slams.errors import SlamsError
+from slams.nets import pad_sphere
+
+PADDINGS = ("sphere", "circular")
+
+
+def pad(x: Tensor, padding: str) -> Tensor:
+    """``x`` (..., latitude, longitude) with one more cell on every side.
+
+    As the sphere continues it, or circular, as the paper's: the poles meet.
+    """
+    return pad_sphere(x, 1) if padding == "sphere" else F.pad(x, (1, 1, 1, 1), mode="circular")
+
+
+class PaddedConv2d(nn.Conv2d):
+    """Convolution of 3 x 3 cells with either padding; of stride two it halves the grid."""
+
+    def __init__(self, inputs: int, outputs: int, padding: str, stride: int = 1) -> None:
+        super().__init__(inputs, outputs, 3, stride=stride)
+        self.beyond = padding
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(pad(input, self.beyond))
 
 
 class ModulatedBlock(nn.Module):
     """x plus two convolutions of x shifted by an embedding of the time."""
 
-    def __init__(self, channels: int, embedding: int) -> None:
+    def __init__(self, channels: int, embedding: int, padding: str) -> None:
         super().__init__()
         self.shift = nn.Linear(embedding, channels)
         self.layers = nn.Sequential(
-            SphereConv2d(channels, channels), nn.SiLU(), SphereConv2d(channels, channels)
+            PaddedConv2d(channels, channels, padding),
+            nn.SiLU(),
+            PaddedConv2d(channels, channels, padding),
         )
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         return x + self.layers(x + self.shift(embedding)[..., None, None])
-
-
-class HalvingConv2d(nn.Conv2d):
-    """Convolution of stride two with the padding of :func:`slams.nets.pad_sphere`."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs, 3, stride=2)
-
-    def forward(self, input: Tensor) -> Tensor:
-        return super().forward(pad_sphere(input, 1))
 
 
 class TimeEmbedding(nn.Module):
@@ -62,24 +77,37 @@ class PaperUNet(nn.Module):
 
     ``blocks`` residual blocks at each resolution on the way down and as many on the way up; each
     resolution halves rows and columns, and what leaves one on the way down is added on the way
-    up.
+    up. ``padding`` is one of `PADDINGS`; another raises SlamsError.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, width: Sequence[int], blocks: int, embedding: int
+        self,
+        inputs: int,
+        outputs: int,
+        width: Sequence[int],
+        blocks: int,
+        embedding: int,
+        padding: str = "sphere",
     ) -> None:
         super().__init__()
+        if padding not in PADDINGS:
+            raise SlamsError(f"padding {padding!r} is not {' or '.join(PADDINGS)}")
+
+        def convolution(inputs: int, outputs: int, stride: int = 1) -> PaddedConv2d:
+            return PaddedConv2d(inputs, outputs, padding, stride)
 
         def stage(channels: int) -> nn.ModuleList:
-            return nn.ModuleList(ModulatedBlock(channels, embedding) for _ in range(blocks))
+            return nn.ModuleList(
+                ModulatedBlock(channels, embedding, padding) for _ in range(blocks)
+            )
 
         self.embed = TimeEmbedding(embedding)
-        self.enter = SphereConv2d(inputs, width[0])
+        self.enter = convolution(inputs, width[0])
         self.down = nn.ModuleList(stage(channels) for channels in width)
-        self.coarsen = nn.ModuleList(HalvingConv2d(a, b) for a, b in pairwise(width))
+        self.coarsen = nn.ModuleList(convolution(a, b, 2) for a, b in pairwise(width))
         self.up = nn.ModuleList(stage(channels) for channels in reversed(width))
-        self.refine = nn.ModuleList(SphereConv2d(b, a) for a, b in reversed([*pairwise(width)]))
-        self.leave = SphereConv2d(width[0], outputs)
+        self.refine = nn.ModuleList(convolution(b, a) for a, b in reversed([*pairwise(width)]))
+        self.leave = convolution(width[0], outputs)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """``x`` (batch, inputs, latitude, longitude), ``time`` (batch,)."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from slams.paper.autoencoder import PaperAutoencoder
+from slams.paper.inputs import EncoderInputs
 from slams.recipes import averaged, rolled, spread_out, write_autoencoder
 from slams.store import Store
 from slams.training import Settings, train
@@ -19,6 +20,7 @@ def train_paper_autoencoder(
     validation: Store,
     target: Path,
     *,
+    inputs: tuple[EncoderInputs, EncoderInputs] | None = None,
     settings: Settings,
     seed: int,
     checkpoints: Path,
@@ -28,24 +30,41 @@ def train_paper_autoencoder(
 ) -> None:
     """Train the paper's autoencoder on the fields of ``training`` and write it to ``target``.
 
-    The loss is the plain mean square error: every cell weighs the same, whatever its area.
+    ``inputs`` are what the encoder takes beside them, of the training and of the validation
+    period. The loss is the plain mean square error of the temperature: every cell weighs the same,
+    whatever its area. Raises SlamsError where no input coincides in time with a field.
     """
     torch.manual_seed(seed)
-    model = PaperAutoencoder(*training.shape)
+    levels = training.shape[0]
+    of_training, of_validation = inputs or (None, None)
+    model = PaperAutoencoder(*training.shape, inputs=of_training.channels if of_training else ())
+    if of_training and of_validation:
+        of_training.check(training.times, "train")
+        of_validation.check(validation.times, "validation")
+        model.normalise_inputs(*of_training.moments())
+
+    def read(store: Store, given: EncoderInputs | None, chosen: np.ndarray) -> Tensor:
+        """Fields, and what the encoder takes beside them, as further channels."""
+        x = store.batch(chosen, 1)[:, 0]
+        if given is not None:
+            x = np.concatenate([x, given.at(store.times[chosen])], axis=1)
+        return torch.from_numpy(x)
+
+    def error(net: nn.Module, seen: Tensor) -> Tensor:
+        x, beside = seen[:, :levels], seen[:, levels:]
+        return F.mse_loss(net(x, beside if beside.shape[1] else None), x)
 
     def loss(net: nn.Module, indices: np.ndarray, generator: torch.Generator) -> Tensor:
-        x = torch.from_numpy(training.batch(indices, 1)[:, 0])
+        seen = read(training, of_training, indices)
         if settings.roll_longitude:
-            x = rolled(x, generator)
-        x = x.to(device)
-        return F.mse_loss(net(x), x)
+            seen = rolled(seen, generator)
+        return error(net, seen.to(device))
 
     chosen = spread_out(np.arange(len(validation.fields)))
 
     def check(net: nn.Module) -> float:
         def measure(part: np.ndarray, _: int) -> float:
-            x = torch.from_numpy(validation.batch(part, 1)[:, 0]).to(device)
-            return float(F.mse_loss(net(x), x))
+            return float(error(net, read(validation, of_validation, part).to(device)))
 
         return averaged(chosen, measure)
 
@@ -60,4 +79,5 @@ def train_paper_autoencoder(
         fingerprint=fingerprint,
         device=device,
     )
-    write_autoencoder(target, model.cpu(), validation, curve, card, attributes)
+    encode = of_validation.encoder(model.cpu()) if of_validation else None
+    write_autoencoder(target, model.cpu(), validation, curve, card, attributes, encode)

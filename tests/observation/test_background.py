@@ -21,6 +21,9 @@ def test_an_axis_is_an_operator_a_noise_and_steps():
     assert of("noise", 0.5, section) == Degraded(BlockMean(4), 0.5, 4)
     assert of("noise", 0.5, section | {"coarse": 1}) == Degraded(Identity(), 0.5, 4)
     assert of("sparse", 12, section) == Degraded(EveryNth(12), 0.1, 4)
+    assert of("sparse", 12, section | {"offset": None}) == Degraded(EveryNth(12), 0.1, 4)
+    assert of("sparse", 12, section | {"offset": 2}) == Degraded(EveryNth(12, 2), 0.1, 4)
+    assert of("sparse", 12, section | {"offset": 0}) == Degraded(EveryNth(12, 0), 0.1, 4)
     with pytest.raises(SlamsError, match=r"'wet' is not coarse, noise, sparse or persistence"):
         of("wet", 1.0, section)
 

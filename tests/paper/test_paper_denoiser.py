@@ -145,3 +145,35 @@ def test_a_state_that_does_not_halve_is_named():
 def test_a_network_too_narrow_for_the_noise_is_named():
     with pytest.raises(SlamsError, match=r"5 channels .* do not carry .* 3 steps of 2 channels"):
         denoiser(width=[5, 8])
+
+
+def test_padded_circularly_the_poles_meet():
+    """As the paper has it: turned in latitude as in longitude, and told nothing of either."""
+    net = denoiser(padding="circular", context=False)
+    assert net.net.enter.in_channels == STATES
+    x = torch.randn(2, *net.state_shape, generator=torch.Generator().manual_seed(2))
+    level, season = torch.ones(2), torch.tensor([0.1, 0.6])
+    found = net(x, level, season)
+    for by, dimension in ((4, -2), (6, -1)):  # halved evenly
+        torch.testing.assert_close(
+            net(x.roll(by, dimension), level, season), found.roll(by, dimension)
+        )
+    torch.testing.assert_close(net(x, level, 1 - season), found)
+    sphere = denoiser(context=False)
+    assert not torch.allclose(
+        sphere(x.roll(4, -2), level, season), sphere(x, level, season).roll(4, -2), atol=1e-3
+    )
+    assert {**net.settings, "padding": "sphere"} == sphere.settings
+
+
+def test_the_padding_is_that_of_the_papers_convolutions():
+    net = denoiser(padding="circular", context=False).net
+    x = torch.randn(2, 8, ROWS, COLUMNS, generator=torch.Generator().manual_seed(2))
+    for ours, stride in ((net.leave, 1), (net.coarsen[0], 2)):
+        theirs = nn.Conv2d(
+            8, ours.out_channels, 3, stride=stride, padding=1, padding_mode="circular"
+        )
+        theirs.load_state_dict(ours.state_dict())
+        torch.testing.assert_close(ours(x), theirs(x))
+    with pytest.raises(SlamsError, match=r"padding 'zeros' is not sphere or circular"):
+        denoiser(padding="zeros")

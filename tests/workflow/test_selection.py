@@ -5,7 +5,10 @@ import time
 from pathlib import Path
 
 import pytest
-from working_copy import Copy
+from working_copy import REPOSITORY, Copy
+
+from slams.config import load, merge
+from slams.experiment import cells, prior_space
 
 STATIONS = {"ingest_stations", "fit_stations"}
 IMAGERY = {"ingest_imagery", "regrid_imagery", "fit_imagery"}
@@ -112,6 +115,16 @@ def test_the_papers_arms_bring_only_their_own_networks(fresh: Copy) -> None:
     plan = fresh.plan(keys={"arms": [arm]})
     assert plan["train_paper_autoencoder"] == plan["train_prior"] == 1
     assert plan["encode_latents"] == 2 and "train_autoencoder" not in plan
+    assert not {"regrid_imagery", "fit_imagery"} & set(plan)
+    # Each set of what the encoder takes has its own networks; the order in it does not matter.
+    encoders = (["irwvp"], ["irwin_cdr", "irwvp"], ["irwvp", "irwin_cdr"])
+    arms = [arm] + [
+        arm | {"name": f"paper-{n}", "encoder": list(names)} for n, names in enumerate(encoders)
+    ]
+    plan = fresh.plan(keys={"arms": arms, "archives": {"imagery": {"channels": ["irwin_cdr"]}}})
+    assert plan["train_paper_autoencoder"] == plan["train_prior"] == 3
+    assert plan["encode_latents"] == 6 and plan["assimilate_cell"] == 12
+    assert plan["regrid_imagery"] == 1 and "fit_imagery" not in plan
 
 
 def test_an_arm_without_background_needs_no_axis(fresh: Copy) -> None:
@@ -124,15 +137,71 @@ def test_an_arm_without_background_needs_no_axis(fresh: Copy) -> None:
     assert fresh.plan(keys={"axes": {"coarse": {"values": []}}})["assimilate_cell"] == 6
 
 
-def test_the_paper_needs_no_key_to_be_planned(fresh: Copy) -> None:
+NAMES = [path.stem for path in sorted((REPOSITORY / "config").glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "schema"])
+def test_every_experiment_can_be_planned(
+    fresh: Copy, name: str, request: pytest.FixtureRequest
+) -> None:
+    """Without a key, and within a minute on busy cores; alone it takes seconds."""
+    files = [f"config/{name}.yaml"]
+    if name == "nature-paper":  # goes over another
+        files.insert(0, "config/nature.yaml")
+    config = merge(*(load(REPOSITORY / path) for path in ["config/config.yaml", *files]))
+    keys = {}
+    if "{samples}" in str(config["archives"]):
+        keys = {"samples": str(request.getfixturevalue("samples"))}
     began = time.monotonic()
-    plan = fresh.plan(config="config/config.yaml")
+    plan = fresh.plan(config=files[-1], keys=merge(config, keys))
     assert time.monotonic() - began < 60
+    assert plan["assimilate_cell"] == plan["verify_cell"] == len(cells(config))
+    spaces = {prior_space(arm) for arm in config["arms"]}
+    assert plan["train_prior"] == len(spaces)
+    autoencoders = plan.get("train_autoencoder", 0) + plan.get("train_paper_autoencoder", 0)
+    assert autoencoders == sum("latent" in space for space in spaces)
+    assert plan["write_report"] == plan["merge_scores"] == plan["fit_statistics"] == 1
+
+
+def test_the_full_experiment(fresh: Copy) -> None:
+    plan = fresh.plan(config="config/config.yaml")
     years = 16 + 4 + 2
     assert plan["fetch_era5"] == 12 * years
-    assert plan["ingest_stations"] == plan["regrid_imagery"] == years
-    assert plan["assimilate_cell"] == 5 * 13 + 1
-    assert (plan["train_autoencoder"], plan["train_prior"]) == (1, 2)
+    assert plan["ingest_stations"] == plan["regrid_imagery"] == plan["fetch_imagery"] == years
+    assert plan["fetch_precipitation"] == years + 2  # and the years before 2000 and 2021
+    assert plan["fetch_olr"] == 1
+    assert plan["assimilate_cell"] == 5 * 13 + 1 + 4 * 13
+    networks = ("train_autoencoder", "train_paper_autoencoder", "train_prior", "fit_imagery")
+    assert [plan[rule] for rule in networks] == [1, 3, 2 + 4, 1]
+
+
+def test_the_papers_set_up_takes_what_the_paper_took(fresh: Copy) -> None:
+    plan = fresh.plan("results/paper/published.csv", config="config/paper.yaml")
+    years = 23
+    assert plan["fetch_era5"] == 12 * years and plan["regrid_imagery"] == years
+    assert plan["fetch_precipitation"] == years + 1 and plan["fetch_olr"] == 1
+    assert plan["assimilate_cell"] == 4 * 13 and plan["compare_with_paper"] == 1
+    assert not {"fetch_stations", "fetch_imagery", "fit_imagery", "train_autoencoder"} & set(plan)
+
+
+@pytest.mark.parametrize(
+    ("arm", "level", "counts"),
+    [
+        ("paper-sda-0", "noise-4", {"train_prior": 1}),
+        ("paper-lsda-0", "coarse-20", {"train_paper_autoencoder": 1, "encode_latents": 2}),
+        ("paper-lsda-1", "sparse-16", {"train_paper_autoencoder": 1, "encode_latents": 2}),
+        ("paper-lsda-2", "coarse-15", {"train_paper_autoencoder": 1, "encode_latents": 2}),
+    ],
+)
+def test_a_cell_of_the_paper_takes_only_what_it_needs(
+    fresh: Copy, arm: str, level: str, counts: dict[str, int]
+) -> None:
+    plan = fresh.plan(cell(arm, level, "era5"), config="config/config.yaml")
+    assert counts.items() <= plan.items()
+    assert all(plan[rule] == 1 for rule in CELL)
+    images = {"fetch_imagery", "ingest_imagery", "regrid_imagery"}
+    assert bool(images & set(plan)) == (arm in ("paper-lsda-1", "paper-lsda-2"))
+    assert not (STATIONS | LATENT - {"encode_latents"} | {"fit_imagery"}) & set(plan)
 
 
 @pytest.mark.parametrize("name", ["sample", "nature"])

@@ -87,6 +87,7 @@ rule verify_cell:
         period=[t.isoformat() for t in experiment.periods(config)["test"]],
         bootstrap=config["verification"]["bootstrap"],
         block=config["verification"]["block"],
+        every=config["verification"]["every"],
         seed=config["seed"],
     script:
         "../scripts/verify_cell.py"

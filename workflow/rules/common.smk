@@ -2,10 +2,11 @@
 
 import os
 import sys
+from itertools import groupby
 from pathlib import Path
 
 from slams import experiment, locks, provenance
-from slams.archives import inventory, psl_files
+from slams.archives import psl_files
 from slams.channels import GRIDSAT
 from slams.config import check
 from slams.errors import SlamsError
@@ -40,6 +41,8 @@ ARMS = {arm["name"]: arm for arm in config["arms"]}
 CELLS = experiment.cells(config)
 PRODUCT = experiment.station_product(config)
 SPLITS = ("train", "validation", "test")
+TIMES = experiment.wanted_times(config, *SPLITS)  # once: it takes a while
+TIMES_OF = {year: list(times) for year, times in groupby(TIMES, lambda time: time.year)}
 
 
 wildcard_constraints:
@@ -50,8 +53,9 @@ wildcard_constraints:
     year=r"\d{4}",
     month=r"\d{2}",
     split="|".join(SPLITS),
-    space="pixel|latent|paper-pixel|paper-latent",
-    latents="latents|paper-latents",
+    space=r"pixel|latent|paper-pixel|paper-latent(\+[a-z_]+)*",
+    latents=r"latents|paper-latents(\+[a-z_]+)*",
+    beside=r"(\+[a-z_]+)*",
 
 
 def code(script):
@@ -119,14 +123,24 @@ def station_lists():
 
 def store(split, space="pixel"):
     """The description of a split's store of what a prior learns from: fields, or latents."""
-    folders = {"latent": "latents", "paper-latent": "paper-latents"}
-    return f"{RESULTS}/{folders.get(space, 'store')}/{split}.nc"
+    folder = space.replace("latent", "latents") if is_latent(space) else "store"
+    return f"{RESULTS}/{folder}/{split}.nc"
+
+
+def is_latent(space):
+    """Whether the states of a prior are latents."""
+    return experiment.kind_of_prior(space).endswith("latent")
 
 
 def autoencoder_file(space):
     """The autoencoder of a latent prior."""
-    name = "paper-autoencoder" if space == "paper-latent" else "autoencoder"
-    return f"{RESULTS}/models/{name}.pt"
+    return f"{RESULTS}/models/{space.replace('latent', 'autoencoder')}.pt"
+
+
+def encoder_images(space, *splits):
+    """What the encoder of a latent prior takes beside the temperature."""
+    beside = experiment.encoder_inputs(space)
+    return regridded("imagery", *splits) if beside else []
 
 
 def spaces_used():
@@ -176,9 +190,9 @@ def cell_files(name):
     ]
 
 
-def wanted_times(*splits):
-    """Every time that the periods ask for."""
-    return sorted(time for split in splits for time in experiment.times(config, split))
+def times_of(year):
+    """The times of a year that the periods ask for."""
+    return TIMES_OF.get(int(year), [])
 
 
 def report_failures(results):

@@ -18,12 +18,12 @@ rule make_planet:
         ENVIRONMENT
     params:
         code=code("make_planet"),
-        first=str(wanted_times(*SPLITS)[0].date()),
-        last=str(wanted_times(*SPLITS)[-1].date()),
+        first=str(TIMES[0].date()),
+        last=str(TIMES[-1].date()),
         levels=config["levels"],
         hours=config["time"]["hours"],
         planet=config["planet"],
-        channels=config["archives"]["imagery"]["channels"],
+        channels=experiment.imagery_channels(config),
         seed=config["seed"],
     script:
         "../scripts/make_planet.py"
@@ -152,9 +152,7 @@ rule fetch_stations:
     params:
         product=PRODUCT,
         mirrors=config["archives"]["stations"]["mirrors"],
-        until=lambda w: max(
-            t.isoformat() for t in wanted_times(*SPLITS) if t.year <= int(w.year)
-        ),
+        until=lambda w: max(t.isoformat() for t in TIMES if t.year <= int(w.year)),
     script:
         "../scripts/fetch_stations.py"
 
@@ -170,9 +168,7 @@ rule fetch_imagery:
     conda:
         ENVIRONMENT
     params:
-        times=lambda w: [
-            t.isoformat() for t in wanted_times(*SPLITS) if t.year == int(w.year)
-        ],
+        times=lambda w: [t.isoformat() for t in times_of(w.year)],
         mirrors=config["archives"]["imagery"]["mirrors"],
     script:
         "../scripts/fetch_imagery.py"

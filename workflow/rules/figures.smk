@@ -68,9 +68,7 @@ def paper_note(stem=""):
 def loss_curves():
     """The loss curve of every network that is trained."""
     models = [prior_file(space) for space in spaces_used()]
-    models += [
-        autoencoder_file(space) for space in spaces_used() if space.endswith("latent")
-    ]
+    models += [autoencoder_file(space) for space in spaces_used() if is_latent(space)]
     curves = [model.replace(".pt", ".csv") for model in models]
     curves += (
         [f"{RESULTS}/operators/imagery.csv"] if "imagery" in streams_used() else []

@@ -21,9 +21,7 @@ rule ingest_era5:
         code=code("ingest_era5"),
         levels=config["levels"],
         members=config["archives"]["era5"]["members"],
-        times=lambda w: [
-            t.isoformat() for t in wanted_times(*SPLITS) if t.year == int(w.year)
-        ],
+        times=lambda w: [t.isoformat() for t in times_of(w.year)],
     script:
         "../scripts/ingest_era5.py"
 
@@ -43,10 +41,8 @@ rule ingest_imagery:
         ENVIRONMENT
     params:
         code=code("ingest_imagery"),
-        channels=config["archives"]["imagery"]["channels"],
-        times=lambda w: [
-            t.isoformat() for t in wanted_times(*SPLITS) if t.year == int(w.year)
-        ],
+        channels=experiment.imagery_channels(config),
+        times=lambda w: [t.isoformat() for t in times_of(w.year)],
     script:
         "../scripts/ingest_imagery.py"
 
@@ -93,9 +89,7 @@ rule regrid_era5:
         code=code("regrid_era5"),
         spacing=config["grid"]["spacing"],
         levels=config["levels"],
-        times=lambda w: [
-            t.isoformat() for t in wanted_times(*SPLITS) if t.year == int(w.year)
-        ],
+        times=lambda w: [t.isoformat() for t in times_of(w.year)],
     script:
         "../scripts/regrid_era5.py"
 
@@ -115,10 +109,8 @@ rule regrid_imagery:
         ENVIRONMENT
     params:
         code=code("regrid_imagery"),
-        channels=config["archives"]["imagery"]["channels"],
+        channels=experiment.imagery_channels(config),
         spacing=config["grid"]["spacing"],
-        times=lambda w: [
-            t.isoformat() for t in wanted_times(*SPLITS) if t.year == int(w.year)
-        ],
+        times=lambda w: [t.isoformat() for t in times_of(w.year)],
     script:
         "../scripts/regrid_imagery.py"

@@ -15,9 +15,7 @@ def raw_era5(wildcards):
     if source("era5") == "planet":
         return [f"{RAW}/planet/era5"]
     folder = f"{RAW}/era5-arco" if source("era5") == "arco" else f"{RAW}/era5"
-    months = sorted(
-        {t.month for t in wanted_times(*SPLITS) if t.year == int(wildcards.year)}
-    )
+    months = sorted({t.month for t in times_of(wildcards.year)})
     return [
         f"{folder}/{wildcards.year}/era5_t_{wildcards.year}-{m:02d}.nc" for m in months
     ]
@@ -73,8 +71,8 @@ def raw_imagery(wildcards):
         ]
     if source("imagery") == "planet":
         return [f"{RAW}/planet/gridsat"]
-    times = [t for t in wanted_times(*SPLITS) if t.year == int(wildcards.year)]
-    channels = config["archives"]["imagery"]["channels"]
+    times = times_of(wildcards.year)
+    channels = experiment.imagery_channels(config)
     raw = []
     if set(channels) & set(GRIDSAT):
         raw.append(f"{RAW}/gridsat/{wildcards.year}.json")
@@ -92,9 +90,29 @@ def prior_stores(wildcards):
         files |= {
             f"{split}_{k}": v for k, v in arrays(store(split, wildcards.space)).items()
         }
-    if wildcards.space.endswith("latent"):
+    if is_latent(wildcards.space):
         files["autoencoder"] = autoencoder_file(wildcards.space)
     return files
+
+
+def space_of(latents):
+    """The space of a prior by the folder of the latents that it learns from."""
+    return latents.replace("latents", "latent")
+
+
+def encoder_periods(space):
+    """First and last instant of each split, where the encoder of a prior takes more than fields."""
+    if not experiment.encoder_inputs(space):
+        return {}
+    return {
+        split: [t.isoformat() for t in span]
+        for split, span in experiment.periods(config).items()
+    }
+
+
+def statistics_splits():
+    """The splits whose years the statistics are of."""
+    return SPLITS if config["statistics"]["period"] == "all" else ("train",)
 
 
 def arm_of(wildcards):
@@ -131,6 +149,8 @@ def cell_inputs(wildcards):
     files = stream_inputs(arm["streams"], wildcards, "test")
     if "stations" in arm["streams"]:
         files["station_fit"] = f"{RESULTS}/operators/stations.nc"
+    if "encoder" in arm:
+        files["encoder_images"] = regridded("imagery", "test")
     return {"prior": prior_file(experiment.prior_space(arm))} | files
 
 
@@ -192,11 +212,10 @@ def drop_stale():
     And the years of which a raw file was deleted, as a message about a damaged one asks for.
     """
     last = {}
-    for time in wanted_times(*SPLITS):
+    for time in TIMES:
         last[time.year] = time
-    if source("imagery") == "noaa" and set(
-        config["archives"]["imagery"]["channels"]
-    ) & set(GRIDSAT):
+    channels = set(experiment.imagery_channels(config))
+    if source("imagery") == "noaa" and channels & set(GRIDSAT):
         for year in years("imagery"):
             if year in last:
                 made = Path(f"{RESULTS}/inventory/imagery-{year}.json")
@@ -218,6 +237,10 @@ def drop_stale():
 
 def drop_if_stale(name, until, look):
     """Remove one manifest or list, and say so."""
+    if not Path(name).exists():
+        return
+    from slams.archives import inventory  # takes a second, which few calls need
+
     if inventory.is_stale(Path(name), until, look=look):
         Path(name).unlink()
         sys.stderr.write(f"{name} is out of date: its files are looked at again.\n")

@@ -151,7 +151,11 @@ rule write_report:
     params:
         code=code("write_report"),
         name=config["name"],
-        notes=[*config["report"]["notes"], *filter(None, [paper_note()])],
+        notes=[
+            *config["report"]["notes"],
+            *experiment.caveats(config),
+            *filter(None, [paper_note()]),
+        ],
         captions=captions(),
         benchmarks=f"{RESULTS}/benchmarks",
         seed=config["seed"],

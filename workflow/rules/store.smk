@@ -2,9 +2,9 @@
 
 
 rule fit_statistics:
-    """Climatology and scale of the training period."""
+    """Climatology and scale of the training period, or of all (statistics.period)."""
     input:
-        fields=regridded("era5", "train"),
+        fields=regridded("era5", *statistics_splits()),
     output:
         f"{RESULTS}/statistics.nc",
     log:
@@ -15,7 +15,7 @@ rule fit_statistics:
         ENVIRONMENT
     params:
         code=code("fit_statistics"),
-        period=[t.isoformat() for t in experiment.periods(config)["train"]],
+        period=[t.isoformat() for t in experiment.statistics_period(config)],
         reference=config["statistics"]["reference"],
         harmonics=config["statistics"]["harmonics"],
         spacing=config["grid"]["spacing"],

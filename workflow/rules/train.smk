@@ -35,20 +35,22 @@ rule train_autoencoder:
 
 
 rule train_paper_autoencoder:
-    """Fields to latents and back, as the paper has it."""
+    """Fields to latents and back, as the paper has it; the encoder may take more beside them."""
     input:
         train=store("train"),
         train_array=arrays(store("train"))["array"],
         validation=store("validation"),
         validation_array=arrays(store("validation"))["array"],
+        train_images=lambda w: encoder_images(w.beside, "train"),
+        validation_images=lambda w: encoder_images(w.beside, "validation"),
     output:
-        model=f"{RESULTS}/models/paper-autoencoder.pt",
-        card=f"{RESULTS}/models/paper-autoencoder.json",
-        curve=f"{RESULTS}/models/paper-autoencoder.csv",
+        model=f"{RESULTS}/models/paper-autoencoder{{beside}}.pt",
+        card=f"{RESULTS}/models/paper-autoencoder{{beside}}.json",
+        curve=f"{RESULTS}/models/paper-autoencoder{{beside}}.csv",
     log:
-        f"{RESULTS}/logs/train_paper_autoencoder.log",
+        f"{RESULTS}/logs/train_paper_autoencoder/temperature{{beside}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/train_paper_autoencoder.tsv"
+        f"{RESULTS}/benchmarks/train_paper_autoencoder/temperature{{beside}}.tsv"
     conda:
         ENVIRONMENT
     threads: config["threads"]["training"]
@@ -57,9 +59,11 @@ rule train_paper_autoencoder:
     params:
         code=code("train_paper_autoencoder"),
         training=config["paper"]["autoencoder"]["training"],
+        channels=lambda w: experiment.encoder_inputs(w.beside),
+        periods=lambda w: encoder_periods(w.beside),
         seed=config["seed"],
         device=config["device"],
-        checkpoints=f"{RESULTS}/models/checkpoints/paper-autoencoder",
+        checkpoints=lambda w: f"{RESULTS}/models/checkpoints/paper-autoencoder{w.beside}",
     script:
         "../scripts/train_paper_autoencoder.py"
 
@@ -69,7 +73,8 @@ rule encode_latents:
     input:
         store=f"{RESULTS}/store/{{split}}.nc",
         array=f"{RESULTS}/store/{{split}}.npy",
-        autoencoder=lambda w: autoencoder_file(w.latents.removesuffix("s")),
+        autoencoder=lambda w: autoencoder_file(space_of(w.latents)),
+        images=lambda w: encoder_images(space_of(w.latents), w.split),
     output:
         description=f"{RESULTS}/{{latents}}/{{split}}.nc",
         array=f"{RESULTS}/{{latents}}/{{split}}.npy",
@@ -81,6 +86,8 @@ rule encode_latents:
         ENVIRONMENT
     params:
         code=code("encode_latents"),
+        channels=lambda w: experiment.encoder_inputs(space_of(w.latents)),
+        period=lambda w: encoder_periods(space_of(w.latents)).get(w.split, []),
         seed=config["seed"],
     script:
         "../scripts/encode_latents.py"

@@ -4,12 +4,16 @@ from slams import device
 from slams.assimilation import assimilate_cell
 from slams.job import job
 from slams.observing_files import streams_of
+from slams.paper.inputs import read_inputs
 from slams.prior import Prior
 from slams.provenance import atomic, attributes
 from slams.store import Store
 
 with job(snakemake.log[0], snakemake.threads), device.claim(snakemake.params.device) as taken:
     given = snakemake.input
+    encoder = None
+    if hasattr(given, "encoder_images"):
+        encoder = read_inputs(given.encoder_images, sorted(snakemake.params.arm["encoder"]))
     data = assimilate_cell(
         Prior.load(given.prior).to(taken),
         Store(given.test),
@@ -23,6 +27,7 @@ with job(snakemake.log[0], snakemake.threads), device.claim(snakemake.params.dev
         steps=snakemake.params.steps,
         sampler=snakemake.params.sampler,
         seed=snakemake.params.seed,
+        encoder=encoder,
     )
     inputs = [path for path in given if not path.endswith(".npy")]
     data.attrs |= attributes(snakemake.config, snakemake.params.seed, inputs)

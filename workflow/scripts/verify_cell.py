@@ -19,9 +19,10 @@ with job(snakemake.log[0]):
         xr.open_dataset(given.analysis) as analysis,
         xr.open_dataset(given.classical) as classical,
     ):
+        scored = slice(None, None, snakemake.params.every)
         scores = score_cell(
-            analysis,
-            classical,
+            analysis.isel(step=scored),
+            classical.isel(step=scored),
             xr.load_dataset(given.statistics),
             stations=stations,
             period=tuple(map(datetime.fromisoformat, snakemake.params.period)),
