@@ -17,7 +17,6 @@ out of the fit and of the analyses.
 
 import logging
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,11 +31,10 @@ from slams.observation.checks import SURFACE_RANGE_K, plausible
 from slams.observation.points import at_points
 from slams.statistics import Normalisation, evaluate
 from slams.store import Store
+from slams.surface import Regression, apart_km, elsewhere, reports
 
 log = logging.getLogger(__name__)
 
-EARTH_RADIUS_KM = 6371.0
-MOVED_KM = 20.0  # a report from further away than this is not of the same place
 ROBUST_LIMIT = 4.0  # residuals beyond this many robust standard deviations are left out of a fit
 SHRINKAGE_DAYS = 30.0  # a station's own error variance weighs as much as all others' after these
 
@@ -67,7 +65,7 @@ class _Sites:
         start = table.groupby(station)["longitude"].transform("first")
         east = start + (table["longitude"] - start + 180) % 360 - 180
         middle = table["latitude"].groupby(station).transform("median")
-        away = _apart_km(middle, east.groupby(station).transform("median"), table["latitude"], east)
+        away = apart_km(middle, east.groupby(station).transform("median"), table["latitude"], east)
         places = table.loc[away.groupby(station, sort=True).idxmin()]
         latitude, longitude = places["latitude"].to_numpy(), places["longitude"].to_numpy()
         indices, weights = bilinear(grid, latitude, longitude)
@@ -80,26 +78,6 @@ class _Sites:
         """Fields (..., latitude, longitude) at the stations: (..., station)."""
         flat = fields.reshape(*fields.shape[:-2], -1)
         return (flat[..., self.indices] * self.weights).sum(-1)
-
-
-def _apart_km(
-    latitude: pd.Series, longitude: pd.Series, other_latitude: Any, other_longitude: Any
-) -> pd.Series:
-    """Great-circle distance of places in degrees (haversine)."""
-    south, north = np.deg2rad(latitude), np.deg2rad(other_latitude)
-    turn = np.deg2rad(other_longitude) - np.deg2rad(longitude)
-    square = np.sin((north - south) / 2) ** 2
-    square = square + np.cos(south) * np.cos(north) * np.sin(turn / 2) ** 2
-    return 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(square.clip(0, 1)))
-
-
-def _elsewhere(
-    table: pd.DataFrame, ids: np.ndarray, latitude: np.ndarray, longitude: np.ndarray
-) -> np.ndarray:
-    """Which rows of a table were not reported from their station's place; ``ids`` sorted."""
-    at = np.searchsorted(ids, table["station_id"].to_numpy(str))
-    apart = _apart_km(table["latitude"], table["longitude"], latitude[at], longitude[at])
-    return (apart > MOVED_KM).to_numpy()
 
 
 def hold_out(ids: np.ndarray, share: float, seed: int) -> np.ndarray:
@@ -124,8 +102,9 @@ def fit(
     ``table`` holds station observations (station_id, time, latitude, longitude, elevation in m,
     air_temperature in K), paired with the fields of ``store`` by time. Returns ``coefficient
     (predictor)``, and per station ``bias`` and ``error_variance`` (K, K²), ``observations``,
-    ``held_out`` and what the position gives. Raises SlamsError where too few observations
-    coincide with fields.
+    ``held_out`` and what the position gives. What is common to all stations comes from those that
+    are not held out, so that the others say nothing of any analysis. Raises SlamsError where too
+    few observations coincide with fields.
     """
     if table.empty:
         raise SlamsError(
@@ -135,19 +114,22 @@ def fit(
     sites = _Sites.of(table, grid)
     normalisation = Normalisation(statistics)
     used = slice(len(normalisation.levels) - levels_used, None)
-    moved = _elsewhere(table, sites.ids, sites.latitude, sites.longitude)
+    moved = elsewhere(table, sites.ids, sites.latitude, sites.longitude)
     table = table[~moved]
     row_of_time = {t: i for i, t in reversed(list(enumerate(store.times)))}
     rows = table["time"].map(row_of_time)
     table = table[rows.notna().to_numpy()]
-    if len(table) < max(100, minimum_observations):
-        raise SlamsError(
-            f"archives.stations: {len(table)} observations coincide in time with fields of "
-            f"periods.train, too few to fit the station operator (at least "
-            f"{max(100, minimum_observations)}); add station years or leave out the stream"
-        )
     field_of = rows.dropna().astype(int).to_numpy()
     station_of = np.searchsorted(sites.ids, table["station_id"].to_numpy(str))
+    held = np.isin(sites.ids, hold_out(sites.ids, held_out, seed))
+    free = ~held[station_of]
+    if free.sum() < max(100, minimum_observations):
+        raise SlamsError(
+            f"archives.stations: {free.sum()} observations coincide in time with fields of "
+            "periods.train at stations that are not held out, too few to fit the station operator "
+            f"(at least {max(100, minimum_observations)}); add station years or leave out the "
+            "stream"
+        )
     anomaly = np.empty((len(table), levels_used))
     climate = np.empty_like(anomaly)
     for field in np.unique(field_of):
@@ -162,12 +144,11 @@ def fit(
         [np.ones((len(table), 1)), climate, anomaly, sites.fixed[station_of]], axis=1
     )
     observed = table["air_temperature"].to_numpy(float)
-    coefficient, residual, good = _robust_fit(design, observed)
-    bias, variance, count, remaining = _station_errors(residual, good, station_of, len(sites.ids))
+    coefficient, residual, good = _robust_fit(design, observed, free)
+    bias, variance, count, remaining = _station_errors(residual, good, station_of, held)
     names = [f"climate_{i}" for i in range(levels_used)] + [
         f"anomaly_{i}" for i in range(levels_used)
     ]
-    held = np.isin(sites.ids, hold_out(sites.ids, held_out, seed))
     result = xr.Dataset(
         {
             "coefficient": ("predictor", coefficient),
@@ -195,7 +176,7 @@ def fit(
     result = result.isel(station=np.flatnonzero(used_here))
     result.attrs = {
         "levels_used": levels_used,
-        "residual_standard_deviation_K": float(np.std(remaining[good])),
+        "residual_standard_deviation_K": float(np.std(remaining[good & free])),
         "left_out_as_gross": int((~good).sum()),
         "left_out_as_moved": int(moved.sum()),
         "observations": len(table),
@@ -203,33 +184,42 @@ def fit(
     return result
 
 
-def _robust_fit(design: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Least squares, twice repeated without the observations that lie far off."""
+def _robust_fit(
+    design: np.ndarray, observed: np.ndarray, free: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """Least squares of the free rows, twice repeated without those that lie far off.
+
+    Returns the coefficients, and of every row the residual and whether it is near enough.
+    """
     good = np.ones(len(observed), dtype=bool)
     for _ in range(3):
-        coefficient = np.linalg.lstsq(design[good], observed[good], rcond=None)[0]
+        used = good & free
+        coefficient = np.linalg.lstsq(design[used], observed[used], rcond=None)[0]
         residual = observed - design @ coefficient
         # The median absolute deviation is 0.6745 standard deviations of a Gaussian.
-        deviation = np.median(np.abs(residual - np.median(residual))) / 0.6745
+        of = residual[free]
+        deviation = np.median(np.abs(of - np.median(of))) / 0.6745
         good = np.abs(residual) <= ROBUST_LIMIT * max(deviation, 1e-6)
     return coefficient, residual, good
 
 
 def _station_errors(
-    residual: np.ndarray, good: np.ndarray, station: np.ndarray, stations: int
+    residual: np.ndarray, good: np.ndarray, station: np.ndarray, held: np.ndarray
 ) -> tuple[np.ndarray, ...]:
-    """Bias and error variance of every station, shrunk towards those of all stations.
+    """Bias and error variance of every station, shrunk towards those of the free stations.
 
-    The variance between stations is estimated as in a one-way analysis of variance.
+    The variance between stations is estimated as in a one-way analysis of variance, from those
+    that are not ``held`` out (station,).
     """
+    stations = len(held)
     count = np.bincount(station[good], minlength=stations).astype(float)
     total = np.bincount(station[good], residual[good], minlength=stations)
     mean = total / np.maximum(count, 1)
     remaining = residual - mean[station]
     squares = np.bincount(station[good], remaining[good] ** 2, minlength=stations)
-    within = squares.sum() / max(count.sum() - (count > 0).sum(), 1)
-    seen = count > 0
-    between = max(np.mean(mean[seen] ** 2 - within / count[seen]), 0.0)
+    seen = (count > 0) & ~held
+    within = squares[seen].sum() / max((count[seen] - 1).sum(), 1)
+    between = max(np.mean(mean[seen] ** 2 - within / count[seen]), 0.0) if seen.any() else 0.0
     trust = between / (between + within / np.maximum(count, 1e-9)) if between > 0 else 0 * count
     bias = trust * mean
     own = squares + SHRINKAGE_DAYS * within
@@ -252,21 +242,13 @@ class StationOperator(nn.Module):
 
     def __init__(self, fitted: xr.Dataset, normalisation: Normalisation, times: np.ndarray) -> None:
         super().__init__()
-        used = int(fitted.attrs["levels_used"])
-        self.levels = slice(len(normalisation.levels) - used, None)
-        coefficient = fitted["coefficient"].values
-        indices, weights = fitted["indices"].values, fitted["weights"].values
-        climate = evaluate(normalisation.coefficients[:, self.levels], times)
-        self.cells = climate.shape[-2:]
-        flat = climate.reshape(*climate.shape[:2], -1)
-        at = (flat[..., indices] * weights).sum(-1)  # (step, level, station)
-        constant = coefficient[0] + np.einsum("l,tls->ts", coefficient[1 : 1 + used], at)
-        constant = constant + fitted["fixed"].values @ coefficient[-2:] + fitted["bias"].values
-        slope = coefficient[1 + used : 1 + 2 * used] * normalisation.scale[self.levels]
-        self.register_buffer("indices", torch.from_numpy(indices))
-        self.register_buffer("weights", torch.from_numpy(weights).float())
+        regression = Regression.of(fitted, normalisation, times)
+        self.levels, self.cells = regression.levels, regression.cells
+        slope = regression.slope * normalisation.scale[self.levels]
+        self.register_buffer("indices", torch.from_numpy(regression.indices))
+        self.register_buffer("weights", torch.from_numpy(regression.weights).float())
         self.register_buffer("slope", torch.from_numpy(slope).float())
-        self.register_buffer("constant", torch.from_numpy(constant).float())
+        self.register_buffer("constant", torch.from_numpy(regression.constant).float())
 
     def forward(self, x: Tensor) -> Tensor:
         """Temperatures (batch, step, station) in K of fields (batch, step, level, lat, lon)."""
@@ -289,18 +271,13 @@ def observe(
     no air temperature in K.
     """
     chosen = fitted.isel(station=np.flatnonzero(~fitted["held_out"].values))
-    ids = chosen["station"].values.astype(str)
-    table = table[table["time"].isin(pd.DatetimeIndex(times)) & table["station_id"].isin(ids)]
-    moved = _elsewhere(table, ids, chosen["latitude"].values, chosen["longitude"].values)
-    if moved.any():
-        log.info("%d observations of stations that have moved are left out", moved.sum())
-    wide = table[~moved].pivot_table(
-        index="time", columns="station_id", values="air_temperature", aggfunc="mean"
-    )
-    wide = wide.reindex(index=pd.DatetimeIndex(times), columns=ids)
-    value = np.array(wide, dtype=np.float32)
+    value, moved = reports(table, chosen, times)
+    if moved:
+        log.info("%d observations of stations that have moved are left out", moved)
     remedy = "mend the station table, whose unit is K, or leave the station out"
-    plausible(value, "stations", remedy, SURFACE_RANGE_K, names=ids)
+    plausible(
+        value, "stations", remedy, SURFACE_RANGE_K, names=chosen["station"].values.astype(str)
+    )
     operator = StationOperator(chosen, normalisation, times)
     variance = torch.from_numpy(chosen["error_variance"].values).float()
     return Observation(operator, value, variance, times, "stations")

@@ -238,6 +238,23 @@ def test_a_fit_is_the_same_in_any_order_and_ignores_other_times(result, world):
         np.testing.assert_allclose(again[name], result[name], rtol=1e-6, atol=1e-9)
 
 
+def test_stations_held_out_say_nothing_of_the_others(result, world):
+    """Whatever they reported in the training period, the free stations' fit is the same."""
+    training, table, _ = world
+    held = result["held_out"].values
+    of_held = table["station_id"].isin(result["station"].values[held])
+    warm = table.copy()
+    rng = np.random.default_rng(0)
+    warm.loc[of_held, "air_temperature"] += 3.0 + 2.0 * rng.standard_normal(of_held.sum())
+    again = fitted(warm, training)
+    np.testing.assert_array_equal(again["coefficient"], result["coefficient"])
+    for name in ("bias", "error_variance"):
+        np.testing.assert_array_equal(again[name][~held], result[name][~held])
+    # Their own biases and errors are still those of their own reports, shrunk, without the gross.
+    assert 2.0 < float((again["bias"] - result["bias"])[held].mean()) < 3.2
+    assert float((again["error_variance"] - result["error_variance"])[held].mean()) > 1.5
+
+
 def test_two_reports_of_one_time_are_averaged(result):
     station = result.isel(station=np.flatnonzero(~result["held_out"].values)[:1])
     row = {
@@ -346,7 +363,11 @@ def test_too_few_coincident_observations_are_an_error(world):
     with pytest.raises(SlamsError, match=r"archives.stations: 0 observations coincide in time"):
         fitted(late, training)
     with pytest.raises(SlamsError, match=r"99 observations coincide .* \(at least 100\)"):
-        fitted(table.iloc[:99], training)
+        fitted(table.iloc[:99], training, held_out=0.0)
+    few = table.iloc[:110]
+    with pytest.raises(SlamsError, match=r"at stations that are not held out, too few"):
+        fitted(few, training)
+    fitted(few, training, held_out=0.0, minimum_observations=1)
     with pytest.raises(SlamsError, match=r"lower archives.stations.minimum_observations"):
         fitted(table, training, minimum_observations=366)
 
