@@ -6,6 +6,8 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -63,7 +65,7 @@ class Window:
         temperature = common(*(m.truth for m in every), *(m.mean for m in every))
         departure = symmetric(*(m.mean - m.truth for m in every))
         width = [m.spread for m in every if m.spread is not None]
-        panels = [
+        panels: list[tuple[str, xr.DataArray, Any, Normalize]] = [
             ("truth", now.truth, TEMPERATURE, temperature),
             ("analysis mean", now.mean, TEMPERATURE, temperature),
             ("error, analysis minus truth", now.mean - now.truth, DEPARTURE, departure),
@@ -90,14 +92,15 @@ class Window:
         with look():
             figure = self.figure(0)
             figure.set_dpi(GIF_DOTS_PER_INCH)
+            canvas = FigureCanvasAgg(figure)
             grid = np.array(figure.axes[:4]).reshape(2, 2)
             figure.draw_without_rendering()
             figure.set_layout_engine("none")  # the panels must not move between frames
             frames = []
             for step in range(len(self.moments)):
                 self._draw(grid, step)
-                figure.canvas.draw()
-                frames.append(_in_palette(np.asarray(figure.canvas.buffer_rgba())))
+                canvas.draw()
+                frames.append(_in_palette(np.asarray(canvas.buffer_rgba())))
         with atomic(path) as temporary:
             frames[0].save(
                 temporary,

@@ -9,10 +9,11 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from slams.errors import SlamsError
-from slams.figures.style import COLOURS, WIDTH_INCHES, legend_below, look, new_figure
+from slams.figures.style import WIDTH_INCHES, legend_below, look, new_figure
 
 Array = NDArray[np.float64]
 MOST_COLUMNS: Final = 3
+GREY: Final = "#444444"  # colours are the arms'
 # Where an error model says one thing of all observations, so near are its values to another.
 ALIKE: Final = 1.02
 
@@ -36,17 +37,16 @@ def operator_fit(residuals: pd.DataFrame, bins: int = 10) -> Figure:
         figure = new_figure(max(4.0, WIDTH_INCHES * columns / 3), 0.5 + 3.3 * rows)
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         inflated = False
-        for number, (axes, stream) in enumerate(zip(grid, streams, strict=False)):
+        for axes, stream in zip(grid, streams, strict=False):
             of_stream = residuals[residuals["stream"] == stream]
-            colour = COLOURS[number % len(COLOURS)]
-            inflated |= _panel(axes, of_stream, stream, colour, bins)
+            inflated |= _panel(axes, of_stream, stream, bins)
         for axes in grid[len(streams) :]:
             axes.remove()
         legend_below(figure, _handles(inflated))
     return figure
 
 
-def _panel(axes: Any, rows: pd.DataFrame, stream: str, colour: str, bins: int) -> bool:
+def _panel(axes: Any, rows: pd.DataFrame, stream: str, bins: int) -> bool:
     """Draw one stream; whether its errors were inflated."""
     kept = rows[~rows["refused"].to_numpy(bool)]
     if kept.empty:
@@ -59,11 +59,11 @@ def _panel(axes: Any, rows: pd.DataFrame, stream: str, colour: str, bins: int) -
     inflated = bool(claimed > ALIKE * own)
     if inflated:
         claimed_sd, again, _ = binned(kept, "assimilated_sd", bins)
-        axes.plot(claimed_sd, again, "s", color=colour, markerfacecolor="white", markersize=4)
+        axes.plot(claimed_sd, again, "s", color=GREY, markerfacecolor="white", markersize=4)
         reach.append(claimed_sd.max())
     half = 1.96 * actual / np.sqrt(2 * count)
-    axes.errorbar(predicted, actual, half, fmt="o", color=colour, capsize=2)
-    top = 1.15 * float(max(reach))
+    axes.errorbar(predicted, actual, half, fmt="o", color=GREY, capsize=2)
+    top = 1.1 * float(max(*reach, (actual + half).max()))
     axes.plot([0, top], [0, top], color="black", linewidth=0.8)
     axes.set(xlim=(0, top), ylim=(0, top), aspect="equal")
     unit = str(rows["unit"].iloc[0])
@@ -77,12 +77,18 @@ def _panel(axes: Any, rows: pd.DataFrame, stream: str, colour: str, bins: int) -
 
 def _handles(inflated: bool) -> list[Line2D]:
     handles = [
-        Line2D([], [], color="#555555", marker="o", ls="", label="error model"),
+        Line2D([], [], color=GREY, marker="o", ls="", label="error model"),
         Line2D([], [], color="black", lw=0.8, label="calibrated"),
     ]
     if inflated:
         label = "as assimilated, inflated for correlation"
-        hollow = {"color": "#555555", "marker": "s", "mfc": "white", "ms": 4, "ls": ""}
+        hollow: dict[str, Any] = {
+            "color": GREY,
+            "marker": "s",
+            "mfc": "white",
+            "ms": 4,
+            "ls": "",
+        }
         handles.insert(1, Line2D([], [], **hollow, label=label))
     return handles
 

@@ -55,9 +55,10 @@ def at_level(
     """The cell at `place` (latitude, longitude in degrees) and `level` (hPa), in some `cases`."""
     row = int(abs(analysis["latitude"].values - place[0]).argmin())
     turn = (analysis["longitude"].values - place[1] + 180) % 360 - 180
-    cell = {"latitude": row, "longitude": int(abs(turn).argmin())}
+    column = int(abs(turn).argmin())
     here, beside = (
-        data.isel(case=list(cases), **cell).sel(level=level) for data in (analysis, classical)
+        data.isel(case=list(cases), latitude=row, longitude=column).sel(level=level)
+        for data in (analysis, classical)
     )
     north, east = (float(here[name]) for name in ("latitude", "longitude"))
     oi = _values(beside["oi"], "case", "step") if "oi" in beside else None

@@ -74,7 +74,7 @@ def _panel(axes: Any, line: Line, case: int, style: Style) -> None:
 def _dates(axes: Any, times: np.ndarray) -> None:
     step = float(np.diff(times).min()) if len(times) > 1 else 1.0
     axes.set_xlim(times[0] - 0.4 * step, times[-1] + 0.4 * step)
-    shown = times[:: max(1, -(-len(times) // 4))]
+    shown = times[:: max(1, -(-len(times) // 4))].tolist()
     axes.xaxis.set_major_locator(FixedLocator(shown))
     whole = bool(np.allclose(times % 1, times[0] % 1))
     axes.xaxis.set_major_formatter(mdates.DateFormatter("%-d %b\n%Y" if whole else "%-d %b\n%H h"))

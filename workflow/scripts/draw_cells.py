@@ -1,14 +1,15 @@
-"""RMSE and spread by level at one cell of an axis."""
+"""Profiles, rank histograms or spectra of all arms at one cell of an axis."""
 
 from pathlib import Path
 
 import pandas as pd
 
-from slams.figures import profiles, save
+from slams.figures import profiles, rank_histograms, save, spectra
 from slams.job import job
 
 with job(snakemake.log[0]):
-    figure = profiles(
+    drawing = {"profiles": profiles, "ranks": rank_histograms, "spectra": spectra}
+    figure = drawing[snakemake.wildcards.kind](
         pd.read_parquet(snakemake.input.scores),
         snakemake.wildcards.axis,
         float(snakemake.params.value),
