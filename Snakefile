@@ -33,6 +33,7 @@ rule all:
     input:
         f"{RESULTS}/report.html",
         f"{RESULTS}/scores.parquet",
+        f"{RESULTS}/comparisons.parquet",
 
 
 rule ingest:

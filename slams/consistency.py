@@ -56,6 +56,7 @@ def faults(config: Config) -> list[str]:
         _networks,
         _training,
         _sampler,
+        _verification,
         _stations,
         _files,
     ]
@@ -376,6 +377,19 @@ def _sampler(config: Config) -> Iterator[str]:
         yield (
             f"sampler.robust is {robust:g}: must be less than sampler.gross_error, {gross:g}, "
             "beyond which observations are refused"
+        )
+
+
+def _verification(config: Config) -> Iterator[str]:
+    """Blocks are of the cases there are, and the reference is an arm."""
+    section, cases = config["verification"], config["cases"]
+    if section["block"] is not None and section["block"] > cases:
+        yield (f"verification.block is {section['block']}: must be at most cases, {cases}, or null")
+    names = [arm["name"] for arm in config["arms"]]
+    if section["reference"] is not None and section["reference"] not in names:
+        yield (
+            f"verification.reference is {section['reference']}: no arm has that name; arms: "
+            f"{', '.join(names)}"
         )
 
 

@@ -47,7 +47,9 @@ def area_mean(field: xr.DataArray) -> xr.DataArray:
                 f"a field to verify needs the dimension and coordinate {name}; this one has "
                 f"{', '.join(map(str, field.dims))}"
             )
-    return field.weighted(area_weights(field["latitude"])).mean(CELL_AREA_DIMS, skipna=False)
+    rows = field.mean("longitude", skipna=False, dtype=np.float64)
+    # The weights' own mean is one. Several times faster than xarray's weighted mean.
+    return (rows * area_weights(field["latitude"])).mean("latitude", skipna=False)
 
 
 def bias(ensemble_or_field: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:

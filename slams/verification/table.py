@@ -1,7 +1,6 @@
-"""The tidy table of scores of one cell, with intervals from a bootstrap over cases."""
+"""The tidy table of scores of one cell, and of all cells."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,117 +10,110 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from slams.errors import SlamsError
-from slams.verification.scores import (
-    CELL_AREA_DIMS,
-    Array,
-    area_mean,
-    crps,
-    crps_normal,
-    errors,
-    variance,
+from slams.verification import rows as table_rows
+from slams.verification.checks import (
+    Period,
+    case_names,
+    check_analysis,
+    check_together,
+    labels_of,
 )
+from slams.verification.definitions import (
+    ALL,
+    COLUMNS,
+    DEFINITIONS,
+    KEY,
+    NO_BIN,
+    STATION_LEVEL,
+)
+from slams.verification.methods import Method, methods_of, pooled
+from slams.verification.reduction import TRUE_POWER, Means, reduce_case, reduce_truth
+from slams.verification.resampling import block_length, shares
+from slams.verification.rows import Sample
+from slams.verification.stations import HeldOut, Stations
+from slams.verification.wasserstein import distance, excess
 
-KEY: Final = ("arm", "axis", "axis_value", "method", "score", "level")
-COLUMNS: Final = (*KEY, "value", "lower", "upper", "unit", "cases", "members")
-CONFIDENCE: Final = 0.95
+LEAST_BINS: Final = 11  # of a Gaussian's histogram, where there is no ensemble beside it
 
-
-@dataclass(frozen=True)
-class CaseMeans:
-    """Means over area and steps of one method, each (..., case or sample, level).
-
-    Every score is a function of these alone, so that a bootstrap over cases resamples them and
-    never the fields. `variance` is None for a method without uncertainty; `inflation` is the
-    factor (M + 1)/M of an ensemble of M members, 1 for a Gaussian.
-    """
-
-    squared_error: Array
-    error: Array
-    crps: Array
-    variance: Array | None
-    inflation: float
-    members: int
-
-    def map(self, function: Callable[[Array], Array]) -> "CaseMeans":
-        """The same with `function` applied to each mean."""
-        variance = None if self.variance is None else function(self.variance)
-        means = function(self.squared_error), function(self.error), function(self.crps)
-        return CaseMeans(*means, variance, self.inflation, self.members)
+Array = NDArray[np.float64]
 
 
-def _rmse_of(means: CaseMeans) -> Array | None:
-    return np.sqrt(means.squared_error)
-
-
-def _bias_of(means: CaseMeans) -> Array | None:
-    return means.error
-
-
-def _crps_of(means: CaseMeans) -> Array | None:
-    return means.crps
-
-
-def _spread_of(means: CaseMeans) -> Array | None:
-    return None if means.variance is None else np.sqrt(means.variance)
-
-
-def _spread_skill_of(means: CaseMeans) -> Array | None:
-    if means.variance is None:
-        return None
-    error = np.where(means.squared_error > 0, means.squared_error, np.nan)
-    return np.sqrt(means.inflation * means.variance / error)
-
-
-# Score -> (its value from means over cases, its unit). A new score of the table is a line here.
-SCORES: Final[dict[str, tuple[Callable[[CaseMeans], Array | None], str]]] = {
-    "rmse": (_rmse_of, "K"),
-    "bias": (_bias_of, "K"),
-    "crps": (_crps_of, "K"),
-    "spread": (_spread_of, "K"),
-    "spread_skill": (_spread_skill_of, "1"),
-}
-
-
-def score_cell(analysis: xr.Dataset, *, bootstrap: int = 1000, seed: int = 0) -> pd.DataFrame:
+def score_cell(
+    analysis: xr.Dataset,
+    classical: xr.Dataset,
+    statistics: xr.Dataset,
+    *,
+    stations: Stations | None = None,
+    period: Period | None = None,
+    bootstrap: int = 1000,
+    block: int | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
     """The scores of one cell as a tidy table, one row a score (columns: `COLUMNS`).
 
-    `analysis` is a data set as docs/architecture.md describes `analysis.nc`: K, dimensions case,
-    member, step, level, latitude, longitude. Methods: "analysis" (the ensemble), "interpolation"
-    (a field: its CRPS is the absolute error; no spread), "climatology" (a Gaussian with
-    climatology_spread). Column members: their number, 1 for a field, 0 for a Gaussian.
+    `analysis`, `classical` and `statistics` are data sets as docs/architecture.md describes
+    `analysis.nc`, `classical.nc` and `statistics.nc`. `stations` adds the rows of level "2 m",
+    where some were held out; `period` is the first and the last instant of the test period.
+    Intervals are of `bootstrap` resamplings of the cases in blocks of `block` (None: the cube root
+    of their number), drawn from `seed`, the same for all methods and cells of as many cases.
 
-    Each method is reduced to means over area and steps by case and level: of the squared error,
-    the error, the CRPS and the variance. Averaged over cases these give, by level,
-    rmse = sqrt(squared error), bias = error, crps, spread = sqrt(variance) and
-    spread_skill = sqrt(inflation · variance / squared error), inflation (M + 1)/M for M members
-    (Fortin et al. 2014). Level "all" takes the plain mean over levels of the same four means
-    before the root, so its bias may cancel between levels.
+    What each score is, and in which unit, stands in `table.attrs["definitions"]`. Methods are the
+    ensemble and the classical analyses; one with a spread is verified as a Gaussian, one without
+    as a field. Each is reduced to means over area and steps, by case and level, of which every
+    score is a function; one case at a time is in memory, and for the Wasserstein distance one
+    level. Where the interpolation is missing throughout a level, because nothing there was
+    observed, its scores are missing there and for "all".
 
-    lower and upper bound the 95 % percentile interval of `bootstrap` resamplings of the cases
-    (drawn from `seed`; the same for all methods); with one case they are missing. An
-    interpolation that is missing throughout a level, because nothing there was observed, has
-    missing scores there and for "all".
-
-    Raises SlamsError where a variable, dimension or attribute is absent, and where a value of
-    the analysis, truth or climatology is not finite (naming case and member).
+    Raises SlamsError where a variable, dimension or attribute is absent, where cases lie outside
+    the period or have no observation, where levels, cells or times differ, where a value is not
+    finite (naming case and member), and where a station held out was assimilated.
     """
-    if bootstrap < 1:
-        raise SlamsError(f"bootstrap must be 1 or more resamplings, not {bootstrap}")
-    labels = _labels(analysis)
-    _check_cell(analysis)
-    if "case" not in analysis.coords:  # so that an error names the case, not its place in a part
-        analysis = analysis.assign_coords(case=np.arange(analysis.sizes["case"]))
+    labels = labels_of(analysis)
+    check_analysis(analysis, period)
+    methods = methods_of(analysis, classical)
+    check_together(analysis, classical, statistics, methods)
+    held_out = None
+    if stations is not None and bool(stations.fitted["held_out"].any()):
+        held_out = HeldOut(stations, analysis, statistics)
     cases = analysis.sizes["case"]
+    length = block_length(cases, block)
+    names = case_names(analysis["time"].transpose("case", "step").values)
+    sample = Sample(names, shares(cases, length, bootstrap, seed), length)
+    # So that an error names the case, not its place in a part.
+    cell = xr.merge(
+        [
+            analysis[["analysis", "truth"]].drop_vars("time"),
+            classical[_variables(methods)].drop_vars("time"),
+        ],
+        join="override",
+        compat="override",
+        combine_attrs="drop",
+    ).assign_coords(case=np.arange(cases))
+    means, at_stations = _reduce(cell, analysis, classical, methods, held_out, seed)
     levels = [f"{level:g}" for level in analysis["level"].values]
-    draws = np.random.default_rng(seed).integers(cases, size=(bootstrap, cases))
-    rows = [
-        {**labels, "method": method, "cases": cases, **row}
-        for method, means in _methods(analysis).items()
-        for row in _rows(means, [*levels, "all"], draws)
-    ]
-    table = pd.DataFrame(rows)[list(COLUMNS)]
-    table.attrs = {k: str(v) for k, v in analysis.attrs.items()}
+    scale = statistics["global_standard_deviation"].values
+    frames = []
+    for method in methods:
+        of = table_rows.rows_of_means(
+            table_rows.with_all(means[method.name]), [*levels, ALL], sample
+        )
+        of.append(_wasserstein(method, cell, [*levels, ALL], scale, sample, seed))
+        if held_out is not None:
+            counts = held_out.counts
+            of += table_rows.rows_of_means(
+                at_stations[method.name], [STATION_LEVEL], sample, counts
+            )
+            of += table_rows.counted("observations", STATION_LEVEL, counts, sample)
+        frames.append(pd.concat(of).assign(**labels, method=method.name, members=method.members))
+    table = pd.concat(frames, ignore_index=True)[list(COLUMNS)]
+    table.attrs = {k: str(v) for k, v in analysis.attrs.items()} | {"definitions": DEFINITIONS}
     return table
+
+
+def summary(scores: pd.DataFrame) -> pd.DataFrame:
+    """The rows over all cases of scores without bins: what tables and curves show."""
+    chosen = scores[(scores["case"] == ALL) & (scores["bin"] == NO_BIN)]
+    return chosen.reset_index(drop=True)
 
 
 def merge(paths: Sequence[str | Path]) -> pd.DataFrame:
@@ -134,15 +126,16 @@ def merge(paths: Sequence[str | Path]) -> pd.DataFrame:
         if list(table.columns) != list(COLUMNS):
             raise SlamsError(
                 f"{path} has the columns {', '.join(map(str, table.columns))}, not "
-                f"{', '.join(COLUMNS)}: delete it and verify the cell again"
+                f"{', '.join(COLUMNS)}: score the cell again"
             )
         tables.append(table)
     merged = pd.concat(tables, ignore_index=True)
+    merged.attrs = {"definitions": DEFINITIONS}
     twice = merged.duplicated(list(KEY), keep=False)
     if twice.any():
-        which = ", ".join(f"{k} {v}" for k, v in merged.loc[twice, list(KEY)].iloc[0].items())
-        source = np.repeat([str(path) for path in paths], [len(t) for t in tables])
         first = merged.loc[twice, list(KEY)].iloc[0]
+        which = ", ".join(f"{k} {v}" for k, v in first.items())
+        source = np.repeat([str(path) for path in paths], [len(t) for t in tables])
         same = (merged[list(KEY)] == first).all(axis=1).to_numpy()
         raise SlamsError(
             f"the score of {which} stands more than once, in {', '.join(sorted(set(source[same])))}"
@@ -151,141 +144,77 @@ def merge(paths: Sequence[str | Path]) -> pd.DataFrame:
     return merged
 
 
-def _methods(analysis: xr.Dataset) -> dict[str, CaseMeans]:
-    """Method -> its means by case and level. A new baseline of the table is a line here."""
-    return {
-        "analysis": _by_case(analysis, _ensemble_means),
-        "interpolation": _by_case(analysis, _interpolation_means),
-        "climatology": _by_case(analysis, _climatology_means),
-    }
+def _variables(methods: Sequence[Method]) -> list[str]:
+    """The fields of the classical methods."""
+    names = [method.name for method in methods[1:]]
+    return names + [method.spread for method in methods[1:] if method.kind == "gaussian"]
 
 
-def _by_case(analysis: xr.Dataset, function: Callable[[xr.Dataset], CaseMeans]) -> CaseMeans:
-    """One case in memory at a time; each mean becomes (case, level)."""
-    parts = [function(analysis.isel(case=[i]).load()) for i in range(analysis.sizes["case"])]
-    variances = [p.variance for p in parts if p.variance is not None]
-    return CaseMeans(
-        np.concatenate([p.squared_error for p in parts]),
-        np.concatenate([p.error for p in parts]),
-        np.concatenate([p.crps for p in parts]),
-        np.concatenate(variances) if variances else None,
-        parts[0].inflation,
-        parts[0].members,
-    )
+def _reduce(
+    cell: xr.Dataset,
+    analysis: xr.Dataset,
+    classical: xr.Dataset,
+    methods: Sequence[Method],
+    held_out: HeldOut | None,
+    seed: int,
+) -> tuple[dict[str, Means], dict[str, Means]]:
+    """Of every method the means (case, level, ...), and those at the stations (case, 1)."""
+    fields: dict[str, list[Means]] = {method.name: [] for method in methods}
+    points: dict[str, list[Means]] = {method.name: [] for method in methods}
+    members = cell.sizes["member"]
+    bins = members + 1 if members > 1 else LEAST_BINS
+    for number in range(cell.sizes["case"]):
+        case = cell.isel(case=[number]).load()
+        truth = reduce_truth(case)
+        for place, method in enumerate(methods):
+            means = reduce_case(method, case, bins, _seed(seed, number, place, 0))
+            fields[method.name].append(means | {TRUE_POWER: truth})
+            if held_out is not None:
+                found = held_out.reduce(
+                    method,
+                    number,
+                    case.isel(case=0),
+                    classical.isel(case=number),
+                    _seed(seed, number, place, 1),
+                )
+                points[method.name].append(found)
+    return {n: _stack(m) for n, m in fields.items()}, {n: _stack(m) for n, m in points.items()}
 
 
-def _ensemble_means(case: xr.Dataset) -> CaseMeans:
-    ensemble, truth = case["analysis"], case["truth"]
-    members = ensemble.sizes["member"]
-    error = errors(ensemble, truth)
-    return CaseMeans(
-        _reduce(error**2),
-        _reduce(error),
-        _over_steps(crps(ensemble, truth)),
-        _reduce(variance(ensemble)) if members > 1 else None,
-        (members + 1) / members,
-        members,
-    )
-
-
-def _interpolation_means(case: xr.Dataset) -> CaseMeans:
-    field, truth = case["interpolation"], case["truth"]
-    absent = field.isnull().all([d for d in field.dims if d != "level"])
-    # Levels without any observation are scored against a stand-in and then marked missing.
-    error = errors(field.where(~absent, truth), truth).where(~absent)
-    return CaseMeans(_reduce(error**2), _reduce(error), _reduce(abs(error)), None, 1.0, 1)
-
-
-def _climatology_means(case: xr.Dataset) -> CaseMeans:
-    mean, width, truth = case["climatology"], case["climatology_spread"], case["truth"]
-    error = errors(mean, truth)
-    return CaseMeans(
-        _reduce(error**2),
-        _reduce(error),
-        _over_steps(crps_normal(mean, width, truth)),
-        _reduce((width.astype(np.float64) ** 2).broadcast_like(truth)),
-        1.0,
-        0,
-    )
-
-
-def _reduce(field: xr.DataArray) -> Array:
-    return _over_steps(area_mean(field))
-
-
-def _over_steps(by_step: xr.DataArray) -> Array:
-    means: Array = by_step.mean("step", skipna=False).transpose("case", "level").values
-    return means
-
-
-def _rows(means: CaseMeans, levels: list[str], draws: NDArray[np.int64]) -> list[dict[str, Any]]:
-    """The rows of one method, its means (case, level) resampled by `draws` (sample, case)."""
-    with_all = means.map(lambda m: np.concatenate([m, m.mean(-1, keepdims=True)], axis=-1))
-    best = with_all.map(lambda m: m.mean(0))
-    cases = draws.shape[1]
-    # How often each case was drawn: resampling becomes one matrix product.
-    share = (draws[:, :, None] == np.arange(cases)).sum(1) / cases
-    resampled = with_all.map(lambda m: share @ m)
-    rows = []
-    for score, (function, unit) in SCORES.items():
-        value, samples = function(best), function(resampled)
-        if value is None or samples is None:
+def _wasserstein(
+    method: Method,
+    cell: xr.Dataset,
+    levels: Sequence[str],
+    scale: Array,
+    sample: Sample,
+    seed: int,
+) -> pd.DataFrame:
+    """The rows of the pooled distance, over the level's ``scale`` (level,) in K."""
+    values, samples = [], []
+    truth_of = Method("truth", "field", 1)
+    for level, unit in enumerate(scale):
+        random = np.random.default_rng([seed, level])
+        theirs, ours = (pooled(of, cell, level, random) for of in (truth_of, method))
+        if not np.isfinite(ours).all():  # a level without observations, as was seen before
+            values.append(np.nan)
+            samples.append(np.full(len(sample.shares), np.nan))
             continue
-        lower, upper = _interval(samples, cases)
-        rows += [
-            {"score": score, "level": level, "value": v, "lower": low, "upper": high}
-            | {"unit": unit, "members": means.members}
-            for level, v, low, high in zip(levels, value, lower, upper, strict=True)
-        ]
-    return rows
+        values.append(distance(ours.ravel(), theirs.ravel()) / unit)
+        above, step = excess(ours, theirs)
+        samples.append(np.abs(sample.shares @ above).sum(-1) * step / unit)
+    value, drawn = np.array(values), np.stack(samples, axis=-1)
+    return table_rows.rows(
+        "wasserstein",
+        levels,
+        np.append(value, value.mean()),
+        sample,
+        np.concatenate([drawn, drawn.mean(-1, keepdims=True)], axis=-1),
+    )
 
 
-def _interval(samples: Array, cases: int) -> tuple[Array, Array]:
-    """Percentile interval along the first axis; one case says nothing about its own variation."""
-    if cases < 2:
-        missing = np.full(samples.shape[1:], np.nan)
-        return missing, missing
-    tail = (1 - CONFIDENCE) / 2
-    lower, upper = np.quantile(samples, [tail, 1 - tail], axis=0)
-    return lower, upper
+def _stack(parts: Sequence[Means]) -> Means:
+    return {name: np.stack([part[name] for part in parts]) for name in (parts[0] if parts else ())}
 
 
-def _labels(analysis: xr.Dataset) -> dict[str, Any]:
-    absent = [name for name in ("arm", "axis", "axis_value") if name not in analysis.attrs]
-    if absent:
-        raise SlamsError(
-            f"the analysis lacks the attribute {', '.join(absent)}: write it as "
-            "docs/architecture.md says (the rule assimilate_cell does)"
-        )
-    arm, axis, value = (analysis.attrs[name] for name in ("arm", "axis", "axis_value"))
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        if axis != "none":
-            raise SlamsError(
-                f"axis_value of the axis {axis} must be a number, not {value}"
-            ) from None
-        number = 0.0
-    return {"arm": str(arm), "axis": str(axis), "axis_value": number}
-
-
-def _check_cell(analysis: xr.Dataset) -> None:
-    field = ("case", "step", "level", *CELL_AREA_DIMS)
-    expected = {
-        "analysis": {*field, "member"},
-        "truth": set(field),
-        "interpolation": set(field),
-        "climatology": set(field),
-        "climatology_spread": {"level", *CELL_AREA_DIMS},
-    }
-    for name, dims in expected.items():
-        if name not in analysis:
-            raise SlamsError(f"the analysis lacks the variable {name}: run the cell again")
-        if set(analysis[name].dims) != dims:
-            raise SlamsError(
-                f"{name} has the dimensions {', '.join(map(str, analysis[name].dims))}, not "
-                f"{', '.join(sorted(dims))}: run the cell again"
-            )
-    for name in ("case", "step", "level"):
-        if analysis.sizes[name] == 0:
-            raise SlamsError(f"the analysis has no {name}: nothing to verify; check the cell's log")
+def _seed(*parts: Any) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])

@@ -1,4 +1,4 @@
-"""One cell: an arm at an axis value, all its cases in one job; then its scores."""
+"""One cell: an arm at an axis value, all its cases in one job; then its scores, and all cells'."""
 
 
 rule assimilate_cell:
@@ -33,9 +33,11 @@ rule assimilate_cell:
 
 
 rule verify_cell:
-    """The scores of a cell, beside climatology and interpolation."""
+    """The scores of a cell, of its analysis and of the classical ones beside it."""
     input:
-        f"{RESULTS}/cells/{{arm}}/{{axis}}-{{value}}/analysis.nc",
+        unpack(verification_inputs),
+        analysis=f"{RESULTS}/cells/{{arm}}/{{axis}}-{{value}}/analysis.nc",
+        statistics=f"{RESULTS}/statistics.nc",
     output:
         f"{RESULTS}/cells/{{arm}}/{{axis}}-{{value}}/scores.parquet",
     log:
@@ -46,7 +48,9 @@ rule verify_cell:
         ENVIRONMENT
     params:
         code=code("verify_cell"),
+        period=[t.isoformat() for t in experiment.periods(config)["test"]],
         bootstrap=config["verification"]["bootstrap"],
+        block=config["verification"]["block"],
         seed=config["seed"],
     script:
         "../scripts/verify_cell.py"
@@ -69,3 +73,25 @@ rule merge_scores:
         seed=config["seed"],
     script:
         "../scripts/merge_scores.py"
+
+
+rule compare_arms:
+    """Every arm against the classical analyses and the reference arm, case by case."""
+    input:
+        scores=f"{RESULTS}/scores.parquet",
+    output:
+        f"{RESULTS}/comparisons.parquet",
+    log:
+        f"{RESULTS}/logs/compare_arms.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/compare_arms.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("compare_arms"),
+        bootstrap=config["verification"]["bootstrap"],
+        block=config["verification"]["block"],
+        reference=config["verification"]["reference"],
+        seed=config["seed"],
+    script:
+        "../scripts/compare_arms.py"

@@ -138,3 +138,15 @@ def stream_inputs(wildcards):
     if wildcards.axis == "persistence":
         files["persistence"] = persistence_file(wildcards.value)
     return files
+
+
+def verification_inputs(wildcards):
+    """What a cell is verified beside and by: the classical analyses, and stations, if any."""
+    streams = arm_of(wildcards)["streams"]
+    ordered = [s for s in ("background", "stations", "imagery") if s in streams]
+    folder = f"{RESULTS}/classical/{'+'.join(ordered)}"
+    files = {"classical": f"{folder}/{wildcards.axis}-{wildcards.value}/classical.nc"}
+    if years("stations"):
+        files["station_fit"] = f"{RESULTS}/operators/stations.nc"
+        files["stations"] = station_tables("test")
+    return files

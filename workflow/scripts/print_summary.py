@@ -6,5 +6,6 @@ from pathlib import Path
 import pandas as pd
 
 from slams.report import summary_table
+from slams.verification import summary
 
-print(summary_table(pd.read_parquet(Path(sys.argv[1]) / "scores.parquet")))
+print(summary_table(summary(pd.read_parquet(Path(sys.argv[1]) / "scores.parquet"))))

@@ -1,16 +1,34 @@
 """The scores of a cell."""
 
+from datetime import datetime
+
 import xarray as xr
 
+from slams.archives import station_set
 from slams.job import job
 from slams.provenance import atomic, attributes
-from slams.verification import score_cell
+from slams.verification import Stations, score_cell
 
 with job(snakemake.log[0]):
-    with xr.open_dataset(snakemake.input[0]) as analysis:
+    given = snakemake.input
+    stations = None
+    if hasattr(given, "station_fit"):
+        fitted = xr.load_dataset(given.station_fit)
+        stations = Stations(fitted, station_set.read(given.stations))
+    with (
+        xr.open_dataset(given.analysis) as analysis,
+        xr.open_dataset(given.classical) as classical,
+    ):
         scores = score_cell(
-            analysis, bootstrap=snakemake.params.bootstrap, seed=snakemake.params.seed
+            analysis,
+            classical,
+            xr.load_dataset(given.statistics),
+            stations=stations,
+            period=tuple(map(datetime.fromisoformat, snakemake.params.period)),
+            bootstrap=snakemake.params.bootstrap,
+            block=snakemake.params.block,
+            seed=snakemake.params.seed,
         )
-    scores.attrs |= attributes(snakemake.config, snakemake.params.seed, snakemake.input)
+    scores.attrs |= attributes(snakemake.config, snakemake.params.seed, given)
     with atomic(snakemake.output[0]) as path:
         scores.to_parquet(path, index=False)
