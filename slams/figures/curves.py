@@ -26,7 +26,8 @@ from slams.figures.style import (
     new_figure,
     styles_for,
 )
-from slams.figures.tables import STATIONS, chosen, heights
+from slams.figures.tables import chosen, heights
+from slams.verification import STATION_LEVEL
 
 Array = NDArray[np.float64]
 # What a score would be for a perfect analysis, where that is not simply "as small as possible".
@@ -85,7 +86,7 @@ def ablation_levels(
     """
     every = chosen(scores, score)
     found = list(dict.fromkeys(every["level"]))
-    levels = heights(found) + [level for level in found if level == STATIONS]
+    levels = heights(found) + [level for level in found if level == STATION_LEVEL]
     if not levels:
         raise SlamsError(f"the table has the score {score} at no single level: verify again")
     with look(SMALL):
@@ -197,7 +198,7 @@ def _of_paper(
     if paper is None or score != "wasserstein":
         return None
     theirs, ours = set(paper["level_hPa"].astype(float)), set(map(float, heights(scores["level"])))
-    if theirs != ours or level == STATIONS:
+    if theirs != ours or level == STATION_LEVEL:
         return None
     if level != "all":
         return paper[paper["level_hPa"].astype(float) == float(level)]

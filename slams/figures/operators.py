@@ -34,7 +34,7 @@ def operator_fit(residuals: pd.DataFrame, bins: int = 10) -> Figure:
     columns = min(MOST_COLUMNS, len(streams))
     rows = -(-len(streams) // columns)
     with look():
-        figure = new_figure(max(4.0, WIDTH_INCHES * columns / 3), 0.5 + 3.3 * rows)
+        figure = new_figure(max(4.0, WIDTH_INCHES * columns / 3), 1.0 + 3.3 * rows)
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         inflated = False
         for axes, stream in zip(grid, streams, strict=False):
@@ -81,7 +81,7 @@ def _handles(inflated: bool) -> list[Line2D]:
         Line2D([], [], color="black", lw=0.8, label="calibrated"),
     ]
     if inflated:
-        label = "as assimilated, inflated for correlation"
+        label = "as assimilated (inflated)"
         hollow: dict[str, Any] = {
             "color": GREY,
             "marker": "s",

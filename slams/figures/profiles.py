@@ -17,7 +17,8 @@ from slams.figures.style import (
     new_figure,
     styles_for,
 )
-from slams.figures.tables import at_cell, heights, plain
+from slams.figures.tables import at_cell, heights
+from slams.verification import summary
 
 SMALLEST_PANEL = 2.7  # inches
 
@@ -31,7 +32,7 @@ def profiles(
     grey and black the RMSE of the classical analyses of the same arm's observations. Where an
     ensemble is calibrated, its dashed line lies on the solid one.
     """
-    rows = at_cell(plain(scores), axis, axis_value)
+    rows = at_cell(summary(scores), axis, axis_value)
     levels = heights(list(rows["level"]))
     rows = rows[rows["level"].isin(levels)]
     with look():

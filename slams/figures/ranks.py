@@ -21,7 +21,8 @@ from slams.figures.style import (
     new_figure,
     styles_for,
 )
-from slams.figures.tables import STATIONS, at_cell, heights, some
+from slams.figures.tables import at_cell, heights, some
+from slams.verification import STATION_LEVEL
 
 MOST_LEVELS: Final = 5
 LOWEST_P: Final = 0.001
@@ -45,7 +46,7 @@ def rank_histograms(
             "or more"
         )
     levels = some(heights(list(found["level"])), MOST_LEVELS)
-    levels += [STATIONS] if STATIONS in set(found["level"]) else []
+    levels += [STATION_LEVEL] if STATION_LEVEL in set(found["level"]) else []
     with look():
         ours = set(found.loc[found["method"] == "analysis", "arm"])
         styles = {arm: s for arm, s in styles_for(scores, arms).items() if arm in ours}

@@ -1,25 +1,17 @@
 """What figures take from the table of scores (docs/architecture.md, `scores.parquet`)."""
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 import pandas as pd
 
 from slams.errors import SlamsError
-
-STATIONS: Final = "2 m"  # the level of the stations that were held out
-PLAIN: Final = -1  # the bin of a score that has none
-
-
-def plain(scores: pd.DataFrame) -> pd.DataFrame:
-    """The rows over all cases and without bins: what curves and tables show."""
-    return scores[(scores["case"] == "all") & (scores["bin"] == PLAIN)]
+from slams.verification import summary
 
 
 def chosen(scores: pd.DataFrame, score: str, level: str | None = None) -> pd.DataFrame:
     """The plain rows of a score, at a level or at all; SlamsError where there is none."""
-    rows = plain(scores)
+    rows = summary(scores)
     found = rows[rows["score"] == score]
     if level is not None:
         found = found[found["level"] == level]

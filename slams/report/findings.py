@@ -8,7 +8,8 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from slams.report.headline import NAMES, headline, plain
+from slams.report.headline import NAMES, headline
+from slams.verification import STATION_LEVEL, summary
 
 CALIBRATED: Final = (0.9, 1.1)  # spread over error that is called calibrated
 SURE: Final = 0.05  # p-value below which a histogram is called uneven
@@ -69,7 +70,7 @@ def described(
 
 
 def _curves(scores: pd.DataFrame, score: str, by_level: bool) -> str:
-    rows = plain(scores)
+    rows = summary(scores)
     rows = rows[rows["score"] == score]
     if score == "spread_skill":
         ours = rows[(rows["method"] == "analysis") & ((rows["level"] == "all") ^ by_level)]
@@ -129,7 +130,7 @@ def _here(scores: pd.DataFrame, cell: tuple[str, float]) -> pd.DataFrame:
 
 def _profiles(scores: pd.DataFrame, cell: tuple[str, float]) -> str:
     rows = _here(scores, cell)
-    rmse = rows[(rows["score"] == "rmse") & ~rows["level"].isin(["all", "2 m"])]
+    rmse = rows[(rows["score"] == "rmse") & ~rows["level"].isin(["all", STATION_LEVEL])]
     if rmse.empty:
         return ""
     worst, best = (rmse.loc[rmse["value"].agg(pick)] for pick in ("idxmax", "idxmin"))
@@ -142,7 +143,7 @@ def _profiles(scores: pd.DataFrame, cell: tuple[str, float]) -> str:
 def _ranks(scores: pd.DataFrame, cell: tuple[str, float]) -> str:
     rows = _here(scores, cell)
     p = rows[(rows["score"] == "rank_flatness") & (rows["level"] != "all")]["value"].dropna()
-    ends = rows[(rows["score"] == "rank_histogram") & ~rows["level"].isin(["all", "2 m"])]
+    ends = rows[(rows["score"] == "rank_histogram") & ~rows["level"].isin(["all", STATION_LEVEL])]
     if p.empty or ends.empty:
         return ""
     outer = ends[(ends["bin"] == 0) | (ends["bin"] == ends["members"])]["value"].mean()

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from slams.errors import SlamsError
+from slams.verification import summary
 
 BASELINES: Final = ("climatology", "persistence", "interpolation", "oi", "letkf")
 NAMES: Final = {"oi": "OI", "letkf": "LETKF"}
@@ -47,11 +48,6 @@ class Row:
         return "no background" if self.axis == "none" else f"{self.axis} {self.value:g}"
 
 
-def plain(scores: pd.DataFrame) -> pd.DataFrame:
-    """The rows over all cases of scores without bins."""
-    return scores[(scores["case"] == "all") & (scores["bin"] == -1)]
-
-
 def headline(scores: pd.DataFrame, score: str, level: str = "all") -> list[Row]:
     """`score` at a level: rows axis values, entries the arms and the baselines that there are.
 
@@ -59,7 +55,7 @@ def headline(scores: pd.DataFrame, score: str, level: str = "all") -> list[Row]:
     optimal interpolation of its own (or, where there is none, their interpolation) beside its
     value. The smallest value of a row is marked best, whoever has it.
     """
-    rows = plain(scores)
+    rows = summary(scores)
     chosen = rows[(rows["score"] == score) & (rows["level"] == level)]
     arms = list(dict.fromkeys(scores["arm"]))
     there = [name for name in BASELINES if name in set(chosen["method"])]

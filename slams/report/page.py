@@ -16,6 +16,7 @@ from slams.provenance import atomic
 from slams.report import tables
 from slams.report.headline import HEADLINES, NAMES, headline, number
 from slams.report.pictures import embedded
+from slams.verification import STATION_LEVEL
 
 
 def write(
@@ -61,7 +62,9 @@ def write(
             arms=arms,
             names={arm: arm for arm in arms} | NAMES,
             headlines={name: headline(scores, score) for score, name in HEADLINES.items()},
-            stations={name: headline(scores, score, "2 m") for score, name in HEADLINES.items()},
+            stations={
+                name: headline(scores, score, STATION_LEVEL) for score, name in HEADLINES.items()
+            },
             paired=tables.paired(comparisons),
             sections=sections,
             table=tables.wide(scores),

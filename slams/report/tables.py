@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from slams.report.headline import NAMES, Row, plain
+from slams.report.headline import NAMES, Row
+from slams.verification import STATION_LEVEL, summary
 
 SCORES: Final = ("rmse", "bias", "crps", "spread", "spread_skill", "wasserstein")
 COUNTS: Final = ("used", "refused", "deweighted")
@@ -17,9 +18,11 @@ COUNTS: Final = ("used", "refused", "deweighted")
 def facts(scores: pd.DataFrame) -> dict[str, str]:
     """How large the experiment is."""
     cells = scores[["arm", "axis", "axis_value"]].drop_duplicates()
-    rows = plain(scores)
+    rows = summary(scores)
     ensembles = rows.loc[rows["method"] == "analysis", "members"]
-    levels = [level for level in dict.fromkeys(rows["level"]) if level not in ("all", "2 m")]
+    levels = [
+        level for level in dict.fromkeys(rows["level"]) if level not in ("all", STATION_LEVEL)
+    ]
 
     def span(values: pd.Series) -> str:
         low, high = int(values.min()), int(values.max())
@@ -36,7 +39,7 @@ def facts(scores: pd.DataFrame) -> dict[str, str]:
 
 def verdicts(scores: pd.DataFrame) -> list[str]:
     """In how many cells the analysis beats each classical one of the same observations."""
-    rows = plain(scores)
+    rows = summary(scores)
     chosen = rows[(rows["score"] == "crps") & (rows["level"] == "all")]
     keys = ["arm", "axis", "axis_value"]
     by_cell = chosen.pivot(index=keys, columns="method", values="value")
@@ -92,7 +95,7 @@ def wide(scores: pd.DataFrame) -> list[dict[str, Any]]:
     """All scores, one row a cell, method and level, each score with its interval."""
     keys = ["arm", "axis", "axis_value", "method", "level"]
     rows = []
-    for key, group in plain(scores).groupby(keys, sort=False):
+    for key, group in summary(scores).groupby(keys, sort=False):
         found = {row.score: row for row in group.itertuples(index=False)}
         if not set(found) & set(SCORES):
             continue
