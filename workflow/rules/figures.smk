@@ -94,6 +94,18 @@ def animated_arm():
     return max(own, key=lambda arm: len(ARMS[arm]["streams"]))
 
 
+def cell_figures():
+    """Kinds of figures of all arms at one cell of an axis, and their titles."""
+    names = {
+        "profiles": "Error and spread by level",
+        "ranks": "Rank histograms",
+        "spectra": "Power spectra",
+    }
+    if all(members_of(arm) == 1 for arm in ARMS):
+        del names["ranks"]  # one member has no rank
+    return names
+
+
 def figure(section, title, kind, cell=None):
     """What the report says of a figure; kind names its caption, cell what it shows, if one."""
     return {
@@ -118,13 +130,8 @@ def figures():
     found["comparisons"] = figure(
         "Ablation curves", "Paired comparisons", "comparisons"
     )
-    several = any(members_of(arm) > 1 for arm in ARMS)
-    for kind, name in {
-        "profiles": "Error and spread by level",
-        "ranks": "Rank histograms",
-        "spectra": "Power spectra",
-    }.items():
-        for axis in profile_axes() if several or kind != "ranks" else []:
+    for kind, name in cell_figures().items():
+        for axis in profile_axes():
             cell = (axis, float(middle_value(axis)))
             found[f"{kind}-{axis}"] = figure(
                 "Calibration and scales",

@@ -3,7 +3,6 @@
 
 wildcard_constraints:
     score="|".join(SCORES),
-    kind="profiles|ranks|spectra",
 
 
 rule draw_ablation:
@@ -47,15 +46,18 @@ rule draw_comparisons:
 
 
 rule draw_cells:
-    """One kind of figure of all arms at the middle value of an axis."""
+    """Profiles, rank histograms and spectra of all arms at the middle value of an axis."""
     input:
         scores=f"{RESULTS}/scores.parquet",
     output:
-        figure_pair("{kind}-{axis}", "{kind}", "Calibration"),
+        **{
+            kind: figure_pair(f"{kind}-{{axis}}", kind, "Calibration")
+            for kind in cell_figures()
+        },
     log:
-        f"{RESULTS}/logs/draw_cells/{{kind}}-{{axis}}.log",
+        f"{RESULTS}/logs/draw_cells/{{axis}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/draw_cells/{{kind}}-{{axis}}.tsv"
+        f"{RESULTS}/benchmarks/draw_cells/{{axis}}.tsv"
     conda:
         ENVIRONMENT
     params:

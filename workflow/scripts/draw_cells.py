@@ -1,4 +1,4 @@
-"""Profiles, rank histograms or spectra of all arms at one cell of an axis."""
+"""Profiles, rank histograms and spectra of all arms at one cell of an axis."""
 
 from pathlib import Path
 
@@ -9,10 +9,8 @@ from slams.job import job
 
 with job(snakemake.log[0]):
     drawing = {"profiles": profiles, "ranks": rank_histograms, "spectra": spectra}
-    figure = drawing[snakemake.wildcards.kind](
-        pd.read_parquet(snakemake.input.scores),
-        snakemake.wildcards.axis,
-        float(snakemake.params.value),
-        arms=snakemake.params.arms,
-    )
-    save(figure, Path(snakemake.output[0]).with_suffix(""))
+    scores = pd.read_parquet(snakemake.input.scores)
+    axis, value = snakemake.wildcards.axis, float(snakemake.params.value)
+    for kind, paths in snakemake.output.items():
+        figure = drawing[kind](scores, axis, value, arms=snakemake.params.arms)
+        save(figure, Path(paths[0]).with_suffix(""))
