@@ -7,7 +7,7 @@ correlated, analyses inflate the variance so that the same news does not count s
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,10 @@ def residuals(
     deviations, as quality control would refuse it. Of a stream with more than `MOST_ROWS`
     observations as many are drawn from ``seed``. Raises SlamsError where nothing was observed.
     """
+    if operators.stations is not None:  # once: a network's years are many times those looked at
+        times = np.concatenate([case.times for case in cases])
+        table = operators.stations
+        operators = replace(operators, stations=table[table["time"].isin(times)])
     frames: dict[str, list[pd.DataFrame]] = {}
     for case in cases:
         for frame in _of_case(operators, case, normalisation):
@@ -75,10 +79,10 @@ def residuals(
     random = np.random.default_rng(seed)
     tables = []
     for parts in frames.values():
-        table = pd.concat(parts, ignore_index=True)
-        if len(table) > MOST_ROWS:
-            table = table.iloc[np.sort(random.choice(len(table), MOST_ROWS, replace=False))]
-        tables.append(table)
+        rows = pd.concat(parts, ignore_index=True)
+        if len(rows) > MOST_ROWS:
+            rows = rows.iloc[np.sort(random.choice(len(rows), MOST_ROWS, replace=False))]
+        tables.append(rows)
     result = pd.concat(tables, ignore_index=True)
     result["refused"] = result["residual"].abs() > gross_error * result["assimilated_sd"]
     return result[list(COLUMNS)]

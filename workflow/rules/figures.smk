@@ -184,7 +184,7 @@ def paper_note(stem=""):
     """What the paper's arms are, for a figure that shows them; without a stem for the report."""
     arms = [name for name, arm in ARMS.items() if "recipe" in arm]
     kind, _, rest = stem.partition("-")
-    everywhere = kind in ("", "ablation", "comparisons")
+    everywhere = kind in ("", "ablation", "levels", "comparisons")
     shown = [arm for arm, axis, _ in CELLS if rest in (arm, axis) or everywhere]
     return caption("paper") if set(arms) & set(shown) else ""
 
