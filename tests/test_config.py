@@ -155,6 +155,11 @@ def test_the_papers_arms_on_nature_are_added_to_the_others(
         ({"sampler": {"plausible": 0}}, "sampler.plausible is 0: must be a number, more than 0"),
         ({"cases": True}, "cases is true: must be a whole number"),
         (
+            {"report": {"place": [95, 0]}},
+            "report.place[0] is 95: must be a number, at least -90, at most 90",
+        ),
+        ({"report": {"place": [95]}}, "report.place"),
+        (
             {"axes": {"persistence": {"values": [0]}}},
             "axes.persistence.values[0] is 0: must be a whole number, at least 1",
         ),

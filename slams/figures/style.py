@@ -1,9 +1,10 @@
 """What all figures share: fonts, one look an arm, words and units, saving."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import matplotlib as mpl
@@ -17,9 +18,11 @@ from slams.provenance import atomic
 
 WIDTH_INCHES: Final = 9.0
 DOTS_PER_INCH: Final = 160
-# Okabe and Ito's colours without yellow: distinct to colour-blind readers. Beyond seven arms the
-# colours repeat, with another marker and line.
-COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+# Okabe and Ito's colours without yellow and black, and two of Tol's: distinct to colour-blind
+# readers. Beyond eight arms the colours repeat, with another marker and line.
+COLOURS: Final = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#882255", "#999933"),
+)
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 LINES: Final = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 # The paper's arms have one marker and one line of their own, whatever their place.
@@ -38,6 +41,7 @@ SCORE_LABELS: Final = {
     "bias": "bias (K)",
     "spread": "spread (K)",
     "spread_skill": "spread / RMSE (ratio)",
+    "wasserstein": "Wasserstein distance (normalised units)",
 }
 LOOK: Final[Any] = {
     "font.family": "DejaVu Sans",
@@ -75,11 +79,30 @@ class Style:
         return {"color": self.color, "marker": self.marker, "linestyle": self.line}
 
 
-# Baselines are grey, so that colour always means an arm.
+# Baselines are grey or black, so that colour always means an arm; the better, the darker.
 BASELINES: Final = {
-    "interpolation": Style("#6b6b6b", "x", (0, (4, 2))),
-    "climatology": Style("#9c9c9c", "", (0, (1, 1.5))),
+    "climatology": Style("#a6a6a6", "", (0, (1, 1.5))),
+    "persistence": Style("#8c8c8c", "+", (0, (3, 1, 1, 1))),
+    "interpolation": Style("#6f6f6f", "x", (0, (4, 2))),
+    "oi": Style("#000000", ".", "-"),
+    "letkf": Style("#3d3d3d", "1", (0, (7, 2))),
 }
+# The models of the paper's own table, which are not ours: thin, hollow stars, brown.
+PAPER_MODELS: Final = tuple(
+    Style(colour, PAPER_MARKER, (0, (2, 1)))
+    for colour in ("#5c4033", "#8b6f4e", "#b08d57", "#d2b48c")
+)
+METHOD_LABELS: Final = {"oi": "OI", "letkf": "LETKF"}
+
+
+def method_label(method: str) -> str:
+    """A method's name as it stands in legends and tables."""
+    return METHOD_LABELS.get(method, method)
+
+
+def level_label(level: str) -> str:
+    """A level of the table of scores, "850" or "2 m", as it stands in titles and on axes."""
+    return f"{level} hPa" if level.replace(".", "", 1).isdigit() else level
 
 
 def arm_styles(arms: Sequence[str]) -> dict[str, Style]:
@@ -112,9 +135,9 @@ def styles_for(scores: pd.DataFrame, arms: Sequence[str] | None) -> dict[str, St
 
 
 @contextmanager
-def look() -> Iterator[None]:
-    """The common fonts and lines while a figure is made."""
-    with mpl.rc_context(LOOK):
+def look(changes: Mapping[str, Any] = MappingProxyType({})) -> Iterator[None]:
+    """The common fonts and lines while a figure is made, with `changes` to matplotlib's keys."""
+    with mpl.rc_context(LOOK | dict(changes)):
         yield
 
 

@@ -4,16 +4,28 @@ import pytest
 from working_copy import Copy
 
 REPORT = {"write_report"}
-STATIONS = {"ingest_stations", "fit_stations", "draw_stations"}
-SCORES = {"verify_cell", "merge_scores", "compare_arms", "draw_ablation", "draw_profiles"} | REPORT
-CELLS = {"assimilate_cell", "draw_maps"} | SCORES
+CHECKS = {"check_operators", "draw_operators"}
+STATIONS = {"ingest_stations", "fit_stations", "draw_stations"} | CHECKS
+SCORES = {
+    "verify_cell",
+    "merge_scores",
+    "compare_arms",
+    "draw_ablation",
+    "draw_cells",
+    "draw_comparisons",
+} | REPORT
+CELLS = {"assimilate_cell", "draw_maps", "draw_series", "draw_animation"} | SCORES
 CLASSICAL = {"analyse_classically"}
 NETWORKS = {
     *("train_autoencoder", "train_paper_autoencoder", "encode_latents", "train_prior"),
     *("fit_imagery", "draw_losses"),
-}
+} | CHECKS
 FIGURES = {
-    f"draw_{name}" for name in ("ablation", "climate", "losses", "maps", "profiles", "stations")
+    f"draw_{name}"
+    for name in (
+        *("ablation", "animation", "cells", "climate", "comparisons", "losses", "maps"),
+        *("operators", "series", "stations"),
+    )
 }
 
 
@@ -26,7 +38,7 @@ FIGURES = {
         ("slams/training.py", NETWORKS | CELLS | CLASSICAL),
         ("slams/archives/isd_lite.py", STATIONS | CELLS | CLASSICAL),
         ("slams/verification/scores.py", FIGURES | SCORES),
-        ("slams/report_template.html", REPORT),
+        ("slams/report/templates/page.html", REPORT),
         ("slams/locks.py", set()),
         ("workflow/scripts/merge_scores.py", SCORES - {"verify_cell"}),
         ("workflow/report/maps.rst", REPORT),

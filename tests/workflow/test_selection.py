@@ -132,7 +132,7 @@ def test_an_arm_without_background_needs_no_axis(fresh: Copy) -> None:
     arms = [{"name": "pixel-stations", "space": "pixel", "streams": ["stations"]}]
     plan = fresh.plan(keys={"axes": nothing, "arms": arms})
     assert plan["assimilate_cell"] == plan["draw_maps"] == 1
-    assert "draw_profiles" not in plan
+    assert "draw_cells" not in plan
     # The middle value of coarse is shown on maps, where there is one.
     assert fresh.plan(keys={"axes": {"coarse": {"values": []}}})["assimilate_cell"] == 6
 

@@ -46,17 +46,19 @@ def test_the_report_opens_offline(results: Path) -> None:
     assert fetched and not outside
     figures = sorted(path.stem for path in (results / "figures").glob("*.png"))
     assert page.count("data:image/png;base64,") == len(figures)
-    assert figures == [
-        *("ablation-crps", "ablation-rmse", "ablation-spread_skill", "climate", "losses"),
-        *("maps-latent-both", "maps-paper-latent", "maps-pixel-no-background"),
-        *(
-            "profiles-coarse",
-            "profiles-noise",
-            "profiles-persistence",
-            "profiles-sparse",
-            "stations",
-        ),
-    ]
+    arms = ("latent-both", "paper-latent", "pixel-no-background")
+    scores = ("crps", "rmse", "spread_skill", "wasserstein")
+    axes = ("coarse", "noise", "persistence", "sparse")
+    assert figures == sorted(
+        [
+            *("animation-latent-both", "climate", "comparisons", "losses", "operators", "stations"),
+            *(f"{kind}-{score}" for kind in ("ablation", "levels") for score in scores),
+            *(f"{kind}-{axis}" for kind in ("profiles", "ranks", "spectra") for axis in axes),
+            *(f"{kind}-{arm}" for kind in ("increments", "maps", "series") for arm in arms),
+        ]
+    )
+    assert page.count("data:image/gif;base64,") == 1
+    assert (results / "report.html").stat().st_size < 15_000_000
     assert all((results / f"figures/{figure}.pdf").is_file() for figure in figures)
 
 
@@ -130,8 +132,9 @@ def test_rejected_rows_are_counted(results: Path) -> None:
 def test_what_the_papers_arms_are_stands_below_what_shows_them(results: Path) -> None:
     page = " ".join((results / "report.html").read_text().split())
     told = page.count("is the method of Qu et al. (2024), reproduced:")
-    # At the head, below three ablations, the profiles of the three axes it has, and its own map.
-    assert told == page.count("inverse crime") == 8
+    # At the head, below four ablations and as many by level, the comparisons, three figures of each
+    # of the three axes it has, and its own three.
+    assert told == page.count("inverse crime") == 1 + 8 + 1 + 9 + 3
     assert 'scope="col" class="arm">paper-latent<' in page
 
 

@@ -1,14 +1,17 @@
-"""A score along every axis."""
+"""A score along every axis, averaged and level by level."""
 
 from pathlib import Path
 
 import pandas as pd
 
-from slams.figures import ablation_curves, save
+from slams.figures import ablation_curves, ablation_levels, save
 from slams.job import job
-from slams.verification import summary
 
 with job(snakemake.log[0]):
-    scores = summary(pd.read_parquet(snakemake.input.scores))
-    figure = ablation_curves(scores, score=snakemake.wildcards.score, arms=snakemake.params.arms)
-    save(figure, Path(snakemake.output[0]).with_suffix(""))
+    scores = pd.read_parquet(snakemake.input.scores)
+    score, arms = snakemake.wildcards.score, snakemake.params.arms
+    paper = pd.read_csv(snakemake.input.paper[0]) if snakemake.input.paper else None
+    averaged = ablation_curves(scores, score, arms=arms, paper=paper)
+    save(averaged, Path(snakemake.output.averaged[0]).with_suffix(""))
+    levels = ablation_levels(scores, score, arms=arms, paper=paper)
+    save(levels, Path(snakemake.output.levels[0]).with_suffix(""))

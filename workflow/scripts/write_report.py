@@ -8,32 +8,34 @@ import pandas as pd
 from slams import report
 from slams.job import job
 from slams.provenance import attributes
-from slams.verification import summary
 
 with job(snakemake.log[0]):
+    given, params = snakemake.input, snakemake.params
+    residuals = pd.read_parquet(given.residuals[0]) if given.residuals else None
+    numbers = report.Numbers(
+        pd.read_parquet(given.scores), pd.read_parquet(given.comparisons), residuals
+    )
+    films = {Path(path).stem: path for path in [given.films]}
     figures = [
-        {
-            "path": path,
-            "caption": snakemake.params.captions[path.stem],
-            "alt": f"Figure {path.stem.replace('-', ', ')}",
-        }
-        for path in map(Path, snakemake.input.figures)
+        report.described(params.figures[path.stem], path, numbers, films.get(path.stem))
+        for path in map(Path, given.figures)
     ]
     rejected = None
-    if snakemake.input.rejected:
-        tables = map(pd.read_csv, snakemake.input.rejected)
-        rejected = pd.concat(tables, ignore_index=True)
+    if given.rejected:
+        rejected = pd.concat(map(pd.read_csv, given.rejected), ignore_index=True)
     report.write(
         snakemake.output[0],
-        title=f"SLAMS: {snakemake.params.name}",
-        notes=snakemake.params.notes,
-        scores=summary(pd.read_parquet(snakemake.input.scores)),
+        title=f"SLAMS: {params.name}",
+        notes=params.notes,
+        scores=numbers.scores,
+        comparisons=numbers.comparisons,
         figures=figures,
+        counts=report.counts(given.cells),
         rejected=rejected,
-        costs=report.costs(Path(snakemake.params.benchmarks)),
+        costs=report.costs(Path(params.benchmarks)),
         provenance={
-            **attributes(snakemake.config, snakemake.params.seed, [snakemake.input.scores]),
-            **{Path(p).stem: json.loads(Path(p).read_text()) for p in snakemake.input.cards},
+            **attributes(snakemake.config, params.seed, [given.scores, given.comparisons]),
+            **{Path(p).stem: json.loads(Path(p).read_text()) for p in given.cards},
         },
         configuration=snakemake.config,
     )

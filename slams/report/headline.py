@@ -1,0 +1,152 @@
+"""The tables that say it first: one number an arm and cell, beside the classical analyses."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from slams.errors import SlamsError
+from slams.verification import summary
+
+BASELINES: Final = ("climatology", "persistence", "interpolation", "oi", "letkf")
+NAMES: Final = {"oi": "OI", "letkf": "LETKF"}
+HEADLINES: Final = {"crps": "CRPS", "rmse": "RMSE of the ensemble mean"}
+# What of an arm's own observations stands below its value: the first of these that there is.
+BESIDE: Final = ("oi", "interpolation")
+TERMINAL_WIDTH: Final = 110
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One number of a headline table: of an arm or a baseline, in one cell.
+
+    `own` is the classical analysis, called `own_name`, of the arm's observations, where it is not
+    that of the row; else None.
+    """
+
+    value: float
+    lower: float
+    upper: float
+    best: bool
+    own_name: str
+    own: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a headline table: the cells of all arms at one axis value."""
+
+    axis: str
+    value: float
+    entries: dict[str, Entry | None]
+
+    @property
+    def label(self) -> str:
+        """The row's name: axis and value, or that there is no background."""
+        return "no background" if self.axis == "none" else f"{self.axis} {self.value:g}"
+
+
+def headline(scores: pd.DataFrame, score: str, level: str = "all") -> list[Row]:
+    """`score` at a level: rows axis values, entries the arms and the baselines that there are.
+
+    The baselines are those of the row's first arm; an arm with other observations has the
+    optimal interpolation of its own (or, where there is none, their interpolation) beside its
+    value. The smallest value of a row is marked best, whoever has it.
+    """
+    rows = summary(scores)
+    chosen = rows[(rows["score"] == score) & (rows["level"] == level)]
+    arms = list(dict.fromkeys(scores["arm"]))
+    there = [name for name in BASELINES if name in set(chosen["method"])]
+    table = []
+    for axis, value in dict.fromkeys(zip(chosen["axis"], chosen["axis_value"], strict=True)):
+        here = chosen[(chosen["axis"] == axis) & (chosen["axis_value"] == value)]
+        numbers = {(row.arm, row.method): row for row in here.itertuples(index=False)}
+        first = next(arm for arm in arms if arm in set(here["arm"]))
+        columns = {arm: (arm, "analysis") for arm in arms}
+        columns |= {baseline: (first, baseline) for baseline in there}
+        found = [float(numbers[key].value) for key in columns.values() if key in numbers]
+        least = min((v for v in found if np.isfinite(v)), default=np.nan)
+        entries = {
+            name: _entry(numbers.get(key), least, *_own(numbers, name, first))
+            for name, key in columns.items()
+        }
+        table.append(Row(str(axis), float(value), entries))
+    return table
+
+
+def _own(numbers: dict[tuple[str, str], Any], arm: str, first: str) -> tuple[str, float | None]:
+    """The classical analysis of an arm's own observations, where the row's is of others."""
+    for method in BESIDE:
+        own, common = numbers.get((arm, method)), numbers.get((first, method))
+        if own is not None and common is not None:
+            same = np.isclose(own.value, common.value, rtol=1e-6, equal_nan=True)
+            return NAMES.get(method, method), None if same else float(own.value)
+    return "", None
+
+
+def _entry(row: Any, least: float, own_name: str, own: float | None) -> Entry | None:
+    if row is None:
+        return None
+    return Entry(
+        value=float(row.value),
+        lower=float(row.lower),
+        upper=float(row.upper),
+        best=bool(row.value == least),
+        own_name=own_name,
+        own=own,
+    )
+
+
+def summary_table(scores: pd.DataFrame, score: str = "crps", width: int = TERMINAL_WIDTH) -> str:
+    """The headline table as plain text, at most `width` characters wide.
+
+    Rows are axis values, columns arms and baselines (too many columns continue in a further
+    block); a star marks the best of each row.
+    """
+    rows = headline(scores, score)
+    if not rows:
+        raise SlamsError(f"the table has no score {score} at level all: run at least one cell")
+    names = list(rows[0].entries)
+    heads = {name: NAMES.get(name, name).split("-") for name in names}
+    wide = {name: max(7, *(len(word) + 1 for word in heads[name])) for name in names}
+    label = max(len(row.label) for row in rows)
+    cases = sorted(set(scores["cases"]))
+    lines = [
+        f"{HEADLINES.get(score, score)} (K), mean of levels, "
+        f"{'-'.join(str(n) for n in cases)} cases a cell; * the best of each row"
+    ]
+    for block in _blocks(names, wide, width - label):
+        depth = max(len(heads[name]) for name in block)
+        for i in range(depth):
+            # Short names stand on the lowest line of the head, next to their numbers.
+            words = [["", *heads[n]][max(0, i - depth + len(heads[n]) + 1)] for n in block]
+            lines.append(
+                " " * label
+                + "".join(f" {w:>{wide[n] - 1}} " for w, n in zip(words, block, strict=True))
+            )
+        for row in rows:
+            numbers = "".join(f" {_terminal(row.entries[n]):>{wide[n]}}" for n in block)
+            lines.append(f"{row.label:<{label}}{numbers}")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _blocks(names: Sequence[str], wide: dict[str, int], width: int) -> list[list[str]]:
+    blocks: list[list[str]] = [[]]
+    for name in names:
+        if blocks[-1] and sum(wide[n] + 1 for n in [*blocks[-1], name]) > width:
+            blocks.append([])
+        blocks[-1].append(name)
+    return blocks
+
+
+def _terminal(entry: Entry | None) -> str:
+    if entry is None:
+        return "· "
+    return f"{number(entry.value)}{'*' if entry.best else ' '}"
+
+
+def number(value: float, digits: int = 2) -> str:
+    """A value with fixed decimals; a dash where it is missing."""
+    return f"{value:.{digits}f}" if np.isfinite(value) else "–"

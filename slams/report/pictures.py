@@ -1,0 +1,99 @@
+"""Figures as they stand in the page: in its own text, and in all no larger than a bound."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final
+
+from PIL import Image
+
+from slams.errors import SlamsError
+
+MOST_BYTES: Final = 7_500_000  # of all pictures; in base64 they take a third more
+COLOURS: Final = 256  # of a picture that had to be made smaller
+SHRINK: Final = 0.8  # in width and height, at each further try
+LEAST_WIDTH: Final = 640  # pixels
+PNG: Final = b"\x89PNG"
+
+
+def embedded(
+    figures: Sequence[Mapping[str, Any]], most_bytes: int = MOST_BYTES
+) -> list[dict[str, str]]:
+    """The figures with their pictures as base64, and width and height.
+
+    Each has path (of a PNG file), title, caption, finding, section and alt, and may have animation
+    (of a GIF file). If all pictures together are larger than `most_bytes`, the largest are made
+    smaller: first to 256 colours, then fewer pixels. Raises SlamsError where a file is missing or
+    of another kind, and where nothing more can be done.
+    """
+    pictures = [_read(Path(figure["path"]), PNG) for figure in figures]
+    films = [
+        _read(Path(figure["animation"]), b"GIF8") if figure.get("animation") else b""
+        for figure in figures
+    ]
+    pictures = _within(pictures, most_bytes - sum(map(len, films)))
+    return [
+        _described(figure, picture, film)
+        for figure, picture, film in zip(figures, pictures, films, strict=True)
+    ]
+
+
+def _read(path: Path, mark: bytes) -> bytes:
+    if not path.is_file():
+        raise SlamsError(f"the figure {path} is not there: run the rule that draws it")
+    content = path.read_bytes()
+    if not content.startswith(mark):
+        kind = "PNG" if mark == PNG else "GIF"
+        raise SlamsError(
+            f"the figure {path} is not a {kind}: give the file that slams.figures wrote"
+        )
+    return content
+
+
+def _within(pictures: list[bytes], most: int) -> list[bytes]:
+    """The pictures, the largest of them made smaller until all have no more than `most` bytes."""
+    pictures = list(pictures)
+    while sum(map(len, pictures)) > most:
+        largest = max(range(len(pictures)), key=lambda i: len(pictures[i]))
+        smaller = _smaller(pictures[largest])
+        if len(smaller) >= len(pictures[largest]):
+            raise SlamsError(
+                f"the figures have {sum(map(len, pictures)):,} bytes and cannot be brought to "
+                f"{most:,}: report fewer arms or axis values in one experiment"
+            )
+        pictures[largest] = smaller
+    return pictures
+
+
+def _smaller(content: bytes) -> bytes:
+    """A picture in few colours, or, if it is, with fewer pixels; the same where it is small."""
+    with Image.open(BytesIO(content)) as opened:
+        palette = opened.mode == "P"
+        picture = opened.convert("RGB")
+    if palette:
+        width = round(picture.width * SHRINK)
+        if width < LEAST_WIDTH:
+            return content
+        size = (width, round(picture.height * SHRINK))
+        picture = picture.resize(size, Image.Resampling.LANCZOS)
+    reduced = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    buffer = BytesIO()
+    reduced.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _described(figure: Mapping[str, Any], picture: bytes, film: bytes) -> dict[str, str]:
+    width, height = (int.from_bytes(picture[i : i + 4], "big") for i in (16, 20))
+    texts = {
+        name: " ".join(str(figure.get(name, "")).split())
+        for name in ("section", "title", "caption", "finding", "alt")
+    }
+    return {
+        **texts,
+        "data": base64.b64encode(picture).decode("ascii"),
+        "animation": base64.b64encode(film).decode("ascii"),
+        "width": str(width),
+        "height": str(height),
+        "name": Path(figure["path"]).stem,
+    }
