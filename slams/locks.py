@@ -12,6 +12,7 @@ import re
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from slams.job import ERROR_MARK
@@ -41,6 +42,21 @@ def clear_stale(folder: Path) -> bool:
             sys.stderr.write("Removed the lock of a run that was killed; going on from there.\n")
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     return stale
+
+
+def only_looks(arguments: Sequence[str]) -> bool:
+    """Whether a call of snakemake with these arguments runs no job, so that nothing may change.
+
+    Snakemake itself says so only after it has read the rules.
+    """
+    looking = {"dry-run", "dryrun", "lint", "list", "list-rules", "list-target-rules", "summary"}
+    looking |= {"detailed-summary", "dag", "rulegraph", "filegraph", "d3dag", "report", "version"}
+    return any(
+        argument[2:].partition("=")[0] in looking
+        if argument.startswith("--")
+        else re.fullmatch(r"-[FRkpq]*[nlSD][FRkpqn]*", argument) is not None
+        for argument in arguments
+    )
 
 
 def failures(logs: Path) -> list[str]:

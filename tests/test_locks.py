@@ -141,3 +141,22 @@ def test_what_a_job_writes_is_found(tmp_path):
     assert found.startswith(f"{tmp_path}/a.log: error: Traceback")
     assert found.endswith("ZeroDivisionError: division by zero")
     assert locks.failures(tmp_path / "nothing here") == []
+
+
+@pytest.mark.parametrize(
+    ("call", "looks"),
+    [
+        ("--cores 2 --configfile config/demo.yaml", False),
+        ("results/demo/report.html -c2 -p", False),
+        ("-c2 --rerun-incomplete -k", False),
+        ("--profile profiles/slurm --notemp", False),
+        ("-n", True),
+        ("-np --configfile config/demo.yaml", True),
+        ("--cores 2 --dry-run", True),
+        ("--rulegraph=mermaid-js", True),
+        ("--lint", True),
+        ("--report results/demo/report.zip", True),
+    ],
+)
+def test_calls_that_only_look(call: str, looks: bool) -> None:
+    assert locks.only_looks(call.split()) == looks

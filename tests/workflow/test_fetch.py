@@ -128,6 +128,9 @@ def test_a_station_file_that_was_damaged_is_fetched_again_once_deleted(fresh: Co
         (named,) = (fresh / "data").rglob("010020-99999-2001.gz")
         named.unlink()
         files[bad] = good
+        manifest = fresh / "data/tiny/isd/isd-lite-2001.json"
+        fresh.plan(table, keys=keys)
+        assert manifest.exists()  # a dry run changes nothing
         call = fresh.snakemake(table, keys=keys)
         assert call.status == 0, call.text
         assert "isd-lite-2001.json is out of date" in call.text

@@ -26,7 +26,9 @@ except SlamsError as error:
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
-if workflow.is_main_process and not workflow.dryrun:
+# A call that may change what lies about; workflow.dryrun is not yet known here.
+WORKS = workflow.is_main_process and not locks.only_looks(sys.argv[1:])
+if WORKS:
     locks.clear_stale(Path(".snakemake"))
 
 # Requests to the Climate Data Store at once; --resources cds=N says otherwise. Not in a profile:

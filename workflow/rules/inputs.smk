@@ -246,5 +246,5 @@ def drop_if_stale(name, until, look):
         sys.stderr.write(f"{name} is out of date: its files are looked at again.\n")
 
 
-if workflow.is_main_process and not workflow.dryrun:
+if WORKS:
     drop_stale()
