@@ -39,8 +39,7 @@ log = logging.getLogger(__name__)
 class Streams:
     """What an arm may observe beside a degraded background; None where it is not used.
 
-    ``imagery`` is (time, channel, latitude, longitude); ``encoder`` is what the paper's encoder
-    takes beside the temperature.
+    ``imagery`` is (time, channel, latitude, longitude).
     """
 
     stations: pd.DataFrame | None = None
@@ -48,7 +47,6 @@ class Streams:
     imagery: xr.DataArray | None = None
     imagery_model: imagery_stream.ImageryModel | None = None
     persistence: xr.Dataset | None = None
-    encoder: EncoderInputs | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +127,7 @@ def assimilate_cell(
     value: float,
     settings: Mapping[str, Any],
     streams: Streams,
+    beside: EncoderInputs | None = None,
     cases: int,
     steps: int,
     sampler: Mapping[str, Any],
@@ -139,9 +138,9 @@ def assimilate_cell(
     ``arm`` has name, space and streams; ``axis`` is "none" for an arm without background,
     ``settings`` is what the axis holds fixed; ``sampler`` is that section of the configuration.
     With the recipe "paper" the ensembles are the paper's (:mod:`slams.paper`), by its own
-    ``sampler``; what stands beside them is that of every arm. Raises SlamsError where a store is
-    not of the prior's fields, where they are no temperatures, and where a case has no observation
-    left.
+    ``sampler``; ``beside`` is what its encoder takes beside the temperature. What stands beside
+    them is that of every arm. Raises SlamsError where a store is not of the prior's fields, where
+    they are no temperatures, and where a case has no observation left.
     """
     names = list(arm["streams"])
     background = None
@@ -193,7 +192,7 @@ def assimilate_cell(
         )
         drawn = seed_of(seed, arm["name"], axis, float(value), number)
         if arm.get("recipe") == "paper":
-            seen = paper.observe(prior, case, background, inputs=streams.encoder, seed=seeing)
+            seen = paper.observe(prior, case, background, inputs=beside, seed=seeing)
             counts = [Counts(seen.name, len(seen), 0, 0)]
             ensemble = paper.analyse(prior, seen, sampler, seed=drawn)
             far = deviations(prior, ensemble).max((1, 2, 3, 4))

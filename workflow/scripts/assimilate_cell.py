@@ -24,8 +24,9 @@ with job(snakemake.log[0], snakemake.threads), device.claim(snakemake.params.dev
         streams.imagery = xr.concat(list(images), dim="time")
     if hasattr(given, "persistence"):
         streams.persistence = xr.load_dataset(given.persistence)
+    beside = None
     if hasattr(given, "encoder_images"):
-        streams.encoder = read_inputs(given.encoder_images, sorted(snakemake.params.arm["encoder"]))
+        beside = read_inputs(given.encoder_images, sorted(snakemake.params.arm["encoder"]))
     data = assimilate_cell(
         Prior.load(given.prior).to(taken),
         Store(given.test),
@@ -35,6 +36,7 @@ with job(snakemake.log[0], snakemake.threads), device.claim(snakemake.params.dev
         value=float(snakemake.wildcards.value),
         settings=snakemake.params.axis,
         streams=streams,
+        beside=beside,
         cases=snakemake.params.cases,
         steps=snakemake.params.steps,
         sampler=snakemake.params.sampler,
