@@ -48,14 +48,14 @@ def assimilate_cell(
     steps: int,
     sampler: Mapping[str, Any],
     seed: int,
-    encoder: EncoderInputs | None = None,
+    beside: EncoderInputs | None = None,
 ) -> xr.Dataset:
     """All cases of one cell, ``steps`` each: ``analysis.nc`` of docs/architecture.md.
 
     ``arm`` has name, space and streams; ``axis`` is "none" for an arm without background,
     ``settings`` is what the axis holds fixed; ``sampler`` is that section of the configuration.
     With the recipe "paper" the ensembles are the paper's (:mod:`slams.paper`), by its own
-    ``sampler``; ``encoder`` is what the paper's encoder takes beside the temperature. Raises
+    ``sampler``; ``beside`` is what the paper's encoder takes beside the temperature. Raises
     SlamsError where a store is not of the prior's fields, where they are no temperatures, and where
     a case has no observation left.
     """
@@ -88,7 +88,7 @@ def assimilate_cell(
         entered = _entered(prior, seen, streams)
         if arm.get("recipe") == "paper":
             encoded = paper.observe(
-                prior, seen.case, observer.background, inputs=encoder, seed=seen.seed
+                prior, seen.case, observer.background, inputs=beside, seed=seen.seed
             )
             counts = [Counts(encoded.name, len(encoded), 0, 0)]
             ensemble = paper.analyse(prior, encoded, sampler, seed=drawn)

@@ -8,6 +8,7 @@ import torch
 import xarray as xr
 from worlds import GRID, LEVELS, SHAPE, days, statistics, store, weather
 
+from slams.assimilation import Streams, assimilate_cell
 from slams.autoencoder import encode_store
 from slams.cases import Case
 from slams.errors import SlamsError
@@ -218,6 +219,42 @@ def test_an_arm_observes_the_encoding_of_all_of_it(tmp_path, operator):
     other = EncoderInputs(CHANNELS, TIMES, given.values[::-1].copy())
     changed = observe(held, case, background, inputs=other, seed=2)
     assert float((changed.full - found.full).abs().mean()) > 0.02
+
+
+def test_a_cell_of_such_an_arm(tmp_path):
+    """From start to end; longer than the prior's window, one member, one case, as in the paper."""
+    arm = {"name": "paper-lsda-2", "space": "latent", "streams": ["background"], "recipe": "paper"}
+    fields = [store(tmp_path, name, TIMES, FIELDS) for name in ("test", "validation")]
+
+    def cell(beside):
+        return assimilate_cell(
+            prior(model()),
+            *fields,
+            arm=arm | {"encoder": list(CHANNELS)},
+            axis="coarse",
+            value=2,
+            settings={"noise": 0.1, "every": 2},
+            streams=Streams(),
+            beside=beside,
+            cases=1,
+            steps=7,
+            sampler={
+                **{"members": 1, "steps": 4, "corrections": 1, "tau": 0.5, "gamma": 1.0},
+                **{"plausible": 1e9, "gross_error": 5.0, "robust": None},
+            },
+            seed=3,
+        )
+
+    found = cell(images())
+    assert found["analysis"].shape == (1, 1, 7, *SHAPE)
+    assert np.isfinite(found["analysis"].values).all()
+    latents, rows, columns = model().latent_shape
+    assert found["observations_used"].item() == 4 * latents * rows * columns // 4
+    other = cell(EncoderInputs(CHANNELS, TIMES, images().values[::-1].copy()))
+    assert not np.array_equal(found["analysis"], other["analysis"])
+    np.testing.assert_array_equal(found["truth"], other["truth"])
+    with pytest.raises(SlamsError, match=r"takes olr, precipitation beside the temperature"):
+        cell(None)
 
 
 def test_an_arm_and_a_prior_of_other_encoders_do_not_go_together(tmp_path):

@@ -11,9 +11,9 @@ from slams.store import Store
 
 with job(snakemake.log[0], snakemake.threads), device.claim(snakemake.params.device) as taken:
     given = snakemake.input
-    encoder = None
+    beside = None
     if hasattr(given, "encoder_images"):
-        encoder = read_inputs(given.encoder_images, sorted(snakemake.params.arm["encoder"]))
+        beside = read_inputs(given.encoder_images, sorted(snakemake.params.arm["encoder"]))
     data = assimilate_cell(
         Prior.load(given.prior).to(taken),
         Store(given.test),
@@ -27,7 +27,7 @@ with job(snakemake.log[0], snakemake.threads), device.claim(snakemake.params.dev
         steps=snakemake.params.steps,
         sampler=snakemake.params.sampler,
         seed=snakemake.params.seed,
-        encoder=encoder,
+        beside=beside,
     )
     inputs = [path for path in given if not path.endswith(".npy")]
     data.attrs |= attributes(snakemake.config, snakemake.params.seed, inputs)
