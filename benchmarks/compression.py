@@ -18,7 +18,7 @@ from slams.assimilation import Streams, assimilate_cell
 from slams.config import load, merge
 from slams.prior import Prior
 from slams.store import Store
-from slams.verification import score_cell
+from slams.verification import score_ensemble, summary
 
 BASE = Path(__file__).parents[1] / "config/config.yaml"
 ARM = {"name": "latent-background", "space": "latent", "streams": ["background"]}
@@ -59,8 +59,8 @@ def main() -> None:
                 sampler=config["sampler"],
                 seed=config["seed"],
             )
-            table = score_cell(analysis, seed=config["seed"])
-            table = table[(table["level"] == "all") & (table["method"] == "analysis")]
+            table = summary(score_ensemble(analysis, seed=config["seed"]))
+            table = table[table["level"] == "all"]
             found = {row.score: row for row in table.itertuples()}
             texts = [
                 f"{label} {found[name].value:.3f} ({found[name].lower:.3f}-{found[name].upper:.3f})"

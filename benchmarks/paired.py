@@ -1,79 +1,67 @@
-"""Two arms on the same cases: by how much one is better, level by level, with intervals.
+"""Two arms with as many members each: by how much one is better on the same cases.
 
-    python benchmarks/paired.py results/nature pixel-background pixel-stations
-    python benchmarks/paired.py results/nature interpolation pixel-background --score rmse
+    python benchmarks/paired.py results/nature-paper paper-pixel pixel-background --members 2
 
-prints for every axis value that both arms have the difference of the CRPS (or of the RMSE of the
-mean of --members of them), second arm less first, in per cent of the first's, and its 95 % interval
-over bootstrap resamples of the cases: what both have in common, the weather of the case, cancels.
-An interval without zero is marked.
+An experiment's own comparisons, with all members, are in its comparisons.parquet. The RMSE of an
+ensemble's mean depends on how many members it has, though; here the first so many of each are
+taken. Prints for every axis value that both arms have the second's score less the first's in per
+cent of that, its 95 % interval and the p-value, as slams.verification.compare has them.
 """
 
 import argparse
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 import xarray as xr
 
 from slams import verification
 
-RESAMPLES, SEED = 2000, 20261123
+SEED = 20261123
 
 
-INTERPOLATION = "interpolation"  # of the other arm's observations: stands in its file
+def scores_of(path: Path, members: int | None) -> pd.DataFrame:
+    """The scores of the first members of an analysis, by case."""
+    with xr.open_dataset(path) as analysis:
+        return verification.score_ensemble(analysis, members=members, bootstrap=10, seed=SEED)
 
 
-def by_case(
-    path: Path, score: str, members: int | None, method: str = "analysis"
-) -> tuple[np.ndarray, np.ndarray]:
-    """Score (case, level), K, over the steps of a case; and the levels."""
-    with xr.open_dataset(path) as data:
-        scores = []
-        for _, case in data.groupby("case"):
-            drawn = case[method]
-            drawn = drawn.isel(member=slice(members)) if "member" in drawn.dims else drawn
-            if score == "crps":
-                scores.append(verification.crps(drawn, case["truth"]).mean("step").values)
-            else:
-                drawn = drawn if "member" in drawn.dims else drawn.expand_dims("member")
-                square = verification.rmse(drawn, case["truth"]) ** 2
-                scores.append(np.sqrt(square.mean("step")).values)
-        return np.squeeze(np.stack(scores)), data["level"].values
+def compared(
+    results: Path, first: str, second: str, members: int | None = None, score: str = "crps"
+) -> pd.DataFrame:
+    """The comparisons of the second arm with the first, a row a cell and level."""
+    tables = []
+    for path in sorted((results / "cells" / second).glob("*/analysis.nc")):
+        other = results / "cells" / first / path.parent.name / "analysis.nc"
+        if other.is_file():
+            tables += [scores_of(other, members), scores_of(path, members)]
+    if not tables:
+        raise SystemExit(f"{results} has no cell that both {first} and {second} have")
+    table = verification.compare(
+        pd.concat(tables, ignore_index=True), reference=first, bootstrap=2000, seed=SEED
+    )
+    return table[table["score"] == score]
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path)
-    parser.add_argument("first", help=f"an arm, or {INTERPOLATION} of the second's observations")
-    parser.add_argument("second")
+    parser.add_argument("first", help="the arm to compare with")
+    parser.add_argument("second", help="the arm that is compared")
     parser.add_argument("--score", choices=["crps", "rmse"], default="crps")
     parser.add_argument("--members", type=int, help="so many of each (default: all)")
     arguments = parser.parse_args()
-    score, members, alone = arguments.score, arguments.members, arguments.first == INTERPOLATION
-    if alone and score == "crps":
-        parser.error(f"{INTERPOLATION} is no ensemble: compare it by --score rmse")
-    folder = arguments.results / "cells"
-    draws: np.ndarray | None = None
-    for other in sorted((folder / arguments.second).glob("*/analysis.nc")):
-        path = other if alone else folder / arguments.first / other.parent.name / "analysis.nc"
-        if not path.is_file():
-            continue
-        one, levels = by_case(path, score, members, INTERPOLATION if alone else "analysis")
-        two, _ = by_case(other, score, members)
-        if draws is None:
-            draws = np.random.default_rng(SEED).integers(len(one), size=(RESAMPLES, len(one)))
-            heads = [f"{level:g} hPa" for level in levels]
-            print(f"{'':12}" + "".join(f"{head:>22}" for head in [*heads, "all"]))
-        one, two = (np.column_stack([a, a.mean(1)]) for a in (one, two))
-        change = 100 * (two - one).mean(0) / one.mean(0)
-        sampled = 100 * (two - one)[draws].mean(1) / one[draws].mean(1)
-        low, high = np.quantile(sampled, [0.025, 0.975], axis=0)
-        texts = [
-            f"{c:+.1f} ({a:+.1f} {b:+.1f}){'*' if a * b > 0 else ' '}"
-            for c, a, b in zip(change, low, high, strict=True)
-        ]
-        print(f"{path.parent.name:12}" + "".join(f"{text:>22}" for text in texts))
+    table = compared(
+        arguments.results, arguments.first, arguments.second, arguments.members, arguments.score
+    )
+    for (axis, value), rows in table.groupby(["axis", "axis_value"], sort=False):
+        print(f"{axis} {value:g}")
+        for row in rows.itertuples(index=False):
+            base = row.percent / row.difference if row.difference else float("nan")
+            print(
+                f"  {row.level:>5} {row.percent:+6.1f} % ({row.lower * base:+.1f} "
+                f"{row.upper * base:+.1f}), p {row.p_value:.3g}"
+            )
 
 
 if __name__ == "__main__":

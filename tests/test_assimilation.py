@@ -24,7 +24,7 @@ from slams.errors import SlamsError
 from slams.observation.imagery import ImageryModel, ImageryNetwork, ImageryOperator
 from slams.observation.stations import StationOperator
 from slams.statistics import Normalisation
-from slams.verification import score_cell
+from slams.verification import score_ensemble
 
 WINDOW = 2
 TEST_TIMES, VALIDATION_TIMES = days("2003-04-01", 24), days("2002-04-01", 40)
@@ -156,8 +156,9 @@ def test_a_cell_survives_its_file_and_can_be_scored(full, tmp_path):
     full.assign_attrs(seed=1).to_netcdf(tmp_path / "analysis.nc")
     with xr.open_dataset(tmp_path / "analysis.nc") as read:
         xr.testing.assert_equal(read.load(), full)
-        scores = score_cell(read, bootstrap=5)
-    assert set(scores["method"]) == {"analysis", "climatology", "interpolation"}
+        scores = score_ensemble(read, bootstrap=10)
+    assert {"rmse", "crps", "spread_skill", "rank_histogram", "power"} <= set(scores["score"])
+    assert set(scores["level"]) == {*(f"{level:g}" for level in LEVELS), "all"}
 
 
 def test_truth_and_times_are_those_of_the_store(full, stores):

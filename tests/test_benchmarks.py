@@ -1,14 +1,18 @@
-"""The sampler's benchmark: what it counts, and that it tells good from bad."""
+"""The benchmarks: what they count, and that they tell good from bad."""
 
 import gaussian
 import numpy as np
+import paired
 import pandas as pd
 import pytest
 import sampler
 import torch
+import xarray as xr
 from sampler_figure import convergence
 from walks import WALKS
+from worlds import GRID, LEVELS
 
+from slams.errors import SlamsError
 from slams.figures import save
 
 
@@ -69,3 +73,35 @@ def test_a_method_that_diverged_leaves_its_points_out(rows, tmp_path):
     for table in (rows, broken):
         for path in save(convergence(table), tmp_path / "convergence"):
             assert path.stat().st_size > 10_000
+
+
+def test_arms_are_compared_at_equal_members(tmp_path):
+    """With four of its eight members an arm is what it is with only those four."""
+    rng = np.random.default_rng(0)
+    truth = rng.normal(280, 1, (6, 1, 2, *GRID.shape))
+    error = (
+        rng.normal(0, 1, (2, 6, 8, 1, 2, *GRID.shape))
+        * np.array([1.0, 0.5])[:, None, None, None, None, None, None]
+    )
+    whole = truth[:, None] + error
+    cells = ("step", "level", "latitude", "longitude")
+    time = np.datetime64("2003-04-01", "ns") + 9 * np.arange(6)[:, None] * np.timedelta64(1, "D")
+    for name, values in (("one", whole[0][:, :4]), ("two", whole[1])):
+        data = xr.Dataset(
+            {"analysis": (("case", "member", *cells), values), "truth": (("case", *cells), truth)},
+            {"time": (("case", "step"), time), "level": LEVELS[:2], **GRID.coordinates()},
+            {"arm": name, "axis": "coarse", "axis_value": "4"},
+        )
+        for axis in ("coarse-4", *(["coarse-8"] if name == "two" else [])):
+            folder = tmp_path / "cells" / name / axis
+            folder.mkdir(parents=True)
+            data.to_netcdf(folder / "analysis.nc")
+    found = paired.compared(tmp_path, "one", "two", members=4, score="rmse")
+    assert list(found["level"]) == ["500", "700", "all"] and set(found["axis_value"]) == {4.0}
+    # The mean of four members of standard deviation 1 errs by 1/2, of 1/2 by 1/4.
+    np.testing.assert_allclose(found["percent"], -50, atol=3)
+    assert (found["upper"] < 0).all() and (found["p_value"] == 2 / 2**6).all()
+    every = paired.compared(tmp_path, "one", "two", score="rmse")
+    np.testing.assert_allclose(every["percent"], -100 * (1 - 0.5 / 2**0.5), atol=3)
+    with pytest.raises(SlamsError, match=r"8 members are asked for: the analysis of arm one has 4"):
+        paired.compared(tmp_path, "one", "two", members=8)

@@ -140,6 +140,10 @@ def test_the_papers_arms_on_nature_are_added_to_the_others(
             {"sampler": {"solver": "lu"}},
             'sampler.solver is "lu": must be one of cg, gmres, bicgstab',
         ),
+        (
+            {"verification": {"block": 0}},
+            "verification.block is 0: must be a whole number or null, at least 1",
+        ),
         ({"sampler": {"plausible": 0}}, "sampler.plausible is 0: must be a number, more than 0"),
         ({"cases": True}, "cases is true: must be a whole number"),
         (
@@ -343,6 +347,14 @@ def test_a_wrong_key_type_or_range_is_told(
         (
             {"prior": {"pixel": {"parameterisation": "eps"}}},
             "prior.pixel.modes is 300: with parameterisation: eps it must be 0",
+        ),
+        (
+            {"verification": {"block": 5}},
+            "verification.block is 5: must be at most cases, 4, or null",
+        ),
+        (
+            {"verification": {"reference": "pixel"}},
+            "verification.reference is pixel: no arm has that name; arms: pixel-background,",
         ),
         (
             {"archives": {"stations": {"source": "isd-lite", "years": [2024, 2025]}}},

@@ -27,7 +27,7 @@ from slams.verification.scores import (
 )
 from slams.verification.spectra import power
 from slams.verification.stations import Stations
-from slams.verification.table import merge, score_cell, summary
+from slams.verification.table import merge, score_cell, score_ensemble, summary
 from slams.verification.wasserstein import wasserstein
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "rank_histogram",
     "rmse",
     "score_cell",
+    "score_ensemble",
     "spread",
     "spread_skill",
     "summary",

@@ -96,7 +96,8 @@ def check_together(
     statistics: xr.Dataset,
     methods: list[Method],
 ) -> None:
-    """Raise SlamsError unless all are of the same cases, times, levels and cells."""
+    """Raise SlamsError unless all are of the same observations, cases, times, levels and cells."""
+    _same_observations(analysis, classical)
     for method in methods[1:]:
         dims = set(classical[method.name].dims)
         if dims != set(FIELD):
@@ -137,6 +138,30 @@ def check_together(
             f"{np.datetime_as_string(ours[case, 0], 'h')}: run the rules assimilate_cell and "
             "analyse_classically with one configuration"
         )
+
+
+def _same_observations(analysis: xr.Dataset, classical: xr.Dataset) -> None:
+    """The streams, axis and value, of which both files tell in their attributes."""
+    for name in ("streams", "axis", "axis_value"):
+        ours, theirs = (str(data.attrs.get(name, "")) for data in (analysis, classical))
+        if not theirs:  # made by hand, for a library user's own analysis
+            continue
+        same = set(ours.split()) == set(theirs.split())
+        if name == "axis_value" and not same:
+            same = _number(ours) == _number(theirs)
+        if not same:
+            raise SlamsError(
+                f"the classical analyses are of {name} {theirs}, the analysis of arm "
+                f"{analysis.attrs['arm']} of {name} {ours}: verify it beside those of the same "
+                "observations"
+            )
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def case_names(times: np.ndarray) -> list[str]:

@@ -114,6 +114,7 @@ COMPARISON_DEFINITIONS: Final = {
         "With what: the other methods of the same cell, and the analysis of the reference arm "
         "(verification.reference) in its cell of the same axis and value. Both have the same cases."
     ),
+    "axis, axis_value": "The kind of background, and its strength.",
     "score, level": "rmse (of the ensembles' means) or crps; levels as in scores.parquet.",
     "difference": "The score of what is compared less that of the other, K; negative is better.",
     "percent": "The difference in per cent of the other's score.",

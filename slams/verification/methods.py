@@ -1,6 +1,5 @@
 """What is verified in a cell: the ensemble, and the classical analyses beside it."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -46,13 +45,18 @@ class Method:
         return f"{self.name}_stations_spread"
 
 
+def ensemble_of(analysis: xr.Dataset) -> Method:
+    """The arm's own analysis; one member is a field."""
+    members = analysis.sizes["member"]
+    return Method("analysis", "ensemble" if members > 1 else "field", members)
+
+
 def methods_of(analysis: xr.Dataset, classical: xr.Dataset) -> list[Method]:
     """The methods of a cell; persistence where its axis is that.
 
     Raises SlamsError where the classical analyses lack one.
     """
-    members = analysis.sizes["member"]
-    found = [Method("analysis", "ensemble" if members > 1 else "field", members)]
+    found = [ensemble_of(analysis)]
     for name in ORDER:
         if name == "persistence" and analysis.attrs.get("axis") != "persistence":
             continue
@@ -76,23 +80,13 @@ def pooled(
     ``cell`` holds the method's variables. Of a Gaussian `PAIRS` draws a point and their mirror
     images: points are many, and a few draws of each give the distribution of all.
     """
-    return np.stack(list(_pooled(method, cell, level, random)))
-
-
-def _pooled(
-    method: Method, cell: xr.Dataset, level: int, random: np.random.Generator
-) -> Iterator[NDArray[np.float32]]:
-    for case in range(cell.sizes["case"]):
-        part = cell[[method.name]].isel(case=case, level=level)[method.name]
-        values = part.values.astype(np.float32, copy=False)
-        if method.kind == "gaussian":
-            spread = _of_case(cell[method.spread], case).isel(level=level).broadcast_like(part)
-            width = spread.transpose(*part.dims).values.astype(np.float32)
-            away = width * random.standard_normal((PAIRS, *values.shape), np.float32)
-            values = np.stack([values + away, values - away])
-        yield np.sort(values, axis=None)
-
-
-def _of_case(field: xr.DataArray, case: int) -> xr.DataArray:
-    """A field of one case; of all cases where it knows none."""
-    return field.isel(case=case) if "case" in field.dims else field
+    field = cell[method.name].isel(level=level).transpose("case", ...)
+    values = field.values.astype(np.float32, copy=False)
+    if method.kind == "gaussian":
+        spread = cell[method.spread].isel(level=level).broadcast_like(field)
+        width = spread.transpose(*field.dims).values.astype(np.float32)
+        shape = (values.shape[0], PAIRS, *values.shape[1:])
+        away = width[:, None] * random.standard_normal(shape, np.float32)
+        values = np.stack([values[:, None] + away, values[:, None] - away], axis=1)
+    found: NDArray[np.float32] = np.sort(values.reshape(len(field), -1), axis=1)
+    return found

@@ -1,4 +1,4 @@
-"""From the fields of one case to the means by level that every score is made of.
+"""From fields to the means by case and level that every score is made of.
 
 A bootstrap over cases resamples these means and never the fields.
 """
@@ -17,7 +17,7 @@ from slams.verification.spectra import power
 Array = NDArray[np.float64]
 Means = dict[str, Array]
 
-# The means of a method: by level, the last two by level and bin.
+# The means of a method: by case and level, the last three by bin, too.
 SQUARED_ERROR: Final = "squared_error"
 ERROR: Final = "error"
 CRPS: Final = "crps"
@@ -28,42 +28,42 @@ POWER: Final = "power"
 TRUE_POWER: Final = "true_power"
 
 
-def reduce_case(method: Method, case: xr.Dataset, bins: int, seed: int) -> Means:
-    """Means over area and steps of one method in one case, {name: (level,) or (level, bin)}.
+def reduce(method: Method, cases: xr.Dataset, bins: int, seed: int) -> Means:
+    """Means over area and steps of one method, {name: (case, level) or (case, level, bin)}.
 
-    ``case`` holds the method's variables and ``truth`` of one case, in memory, with a dimension
-    case of length one, so that an error can name it. ``bins`` are those of a Gaussian's histogram;
-    ``seed`` is of the ranks among equal values. Raises SlamsError where a value is not finite, but
-    for a level in which nothing was observed: its means are missing.
+    ``cases`` holds the method's variables and ``truth``, in memory. ``bins`` are those of a
+    Gaussian's histogram; ``seed`` is of the ranks among equal values. Raises SlamsError where a
+    value is not finite, but for a level of a case in which nothing was observed: its means are
+    missing.
     """
-    field, truth = case[method.name], case["truth"]
+    field, truth = cases[method.name], cases["truth"]
     absent = None
     if method.name in PARTLY:
-        absent = field.isnull().all([d for d in field.dims if d != "level"])
+        absent = field.isnull().all([d for d in field.dims if d not in ("case", "level")])
         # Scored against a stand-in and then marked missing, so that other gaps are refused.
         field = field.where(~absent, truth)
     means = {"ensemble": _ensemble, "gaussian": _gaussian, "field": _field}[method.kind](
-        method, field, case, bins, seed
+        method, field, cases, bins, seed
     )
     means[POWER] = power(field)
     found = {name: _over_steps(mean) for name, mean in means.items()}
     if absent is not None:
         for mean in found.values():
-            mean[absent.values] = np.nan
+            mean[absent.transpose("case", "level").values] = np.nan
     return found
 
 
-def reduce_truth(case: xr.Dataset) -> Array:
-    """The truth's power spectrum in one case, (level, wavenumber)."""
-    return _over_steps(power(case["truth"]))
+def reduce_truth(cases: xr.Dataset) -> Array:
+    """The truth's power spectrum, (case, level, wavenumber)."""
+    return _over_steps(power(cases["truth"]))
 
 
 def _ensemble(
-    method: Method, field: xr.DataArray, case: xr.Dataset, bins: int, seed: int
+    method: Method, field: xr.DataArray, cases: xr.Dataset, bins: int, seed: int
 ) -> dict[str, xr.DataArray]:
-    truth, members = case["truth"], method.members
+    truth, members = cases["truth"], method.members
     of_mean = area_mean(variance(field))
-    return _field(method, field, case, bins, seed) | {
+    return _field(method, field, cases, bins, seed) | {
         CRPS: crps(field, truth),
         VARIANCE: of_mean,
         # The mean of M members errs by the error of one more member's mean (Fortin et al. 2014).
@@ -73,11 +73,11 @@ def _ensemble(
 
 
 def _gaussian(
-    method: Method, field: xr.DataArray, case: xr.Dataset, bins: int, seed: int
+    method: Method, field: xr.DataArray, cases: xr.Dataset, bins: int, seed: int
 ) -> dict[str, xr.DataArray]:
-    truth, spread = case["truth"], case[method.spread]
+    truth, spread = cases["truth"], cases[method.spread]
     of_mean = area_mean((spread.astype(np.float64) ** 2).broadcast_like(truth))
-    return _field(method, field, case, bins, seed) | {
+    return _field(method, field, cases, bins, seed) | {
         CRPS: crps_normal(field, spread, truth),
         VARIANCE: of_mean,
         CLAIMED: of_mean,
@@ -86,9 +86,9 @@ def _gaussian(
 
 
 def _field(
-    method: Method, field: xr.DataArray, case: xr.Dataset, bins: int, seed: int
+    method: Method, field: xr.DataArray, cases: xr.Dataset, bins: int, seed: int
 ) -> dict[str, xr.DataArray]:
-    error = errors(field, case["truth"])
+    error = errors(field, cases["truth"])
     return {
         SQUARED_ERROR: area_mean(error**2),
         ERROR: area_mean(error),
@@ -97,7 +97,7 @@ def _field(
 
 
 def _over_steps(by_step: xr.DataArray) -> Array:
-    """(level,) or (level, bin)."""
-    mean = by_step.isel(case=0).mean("step", skipna=False)
-    means: Array = mean.transpose("level", ...).values
+    """(case, level) or (case, level, bin)."""
+    mean = by_step.mean("step", skipna=False)
+    means: Array = mean.transpose("case", "level", ...).values
     return means

@@ -64,7 +64,7 @@ class HeldOut:
     def reduce(
         self, method: Method, case: int, analysis: xr.Dataset, classical: xr.Dataset, seed: int
     ) -> Means:
-        """Means over the reports of a case, {name: (1,)}, as :func:`reduction.reduce_case`.
+        """Means over the reports of a case, {name: (1,)}, as :func:`reduction.reduce`.
 
         ``analysis`` and ``classical`` are of that case alone. A member's value of a report is
         H(member) plus a draw of the station's error, from ``seed``.

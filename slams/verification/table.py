@@ -1,6 +1,6 @@
 """The tidy table of scores of one cell, and of all cells."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,13 +26,15 @@ from slams.verification.definitions import (
     NO_BIN,
     STATION_LEVEL,
 )
-from slams.verification.methods import Method, methods_of, pooled
-from slams.verification.reduction import TRUE_POWER, Means, reduce_case, reduce_truth
+from slams.verification.methods import Method, ensemble_of, methods_of, pooled
+from slams.verification.reduction import TRUE_POWER, Means, reduce, reduce_truth
 from slams.verification.resampling import block_length, shares
 from slams.verification.rows import Sample
 from slams.verification.stations import HeldOut, Stations
 from slams.verification.wasserstein import distance, excess
 
+# A case of a 16-member ensemble at 1.5 degrees is more than this: one at a time is in memory.
+VALUES_AT_ONCE: Final = 4_000_000
 LEAST_BINS: Final = 11  # of a Gaussian's histogram, where there is no ensemble beside it
 
 Array = NDArray[np.float64]
@@ -60,9 +62,9 @@ def score_cell(
     What each score is, and in which unit, stands in `table.attrs["definitions"]`. Methods are the
     ensemble and the classical analyses; one with a spread is verified as a Gaussian, one without
     as a field. Each is reduced to means over area and steps, by case and level, of which every
-    score is a function; one case at a time is in memory, and for the Wasserstein distance one
-    level. Where the interpolation is missing throughout a level, because nothing there was
-    observed, its scores are missing there and for "all".
+    score is a function; few cases at a time are in memory (one, where it is large), and for the
+    Wasserstein distance one level. Where the interpolation is missing throughout a level, because
+    nothing there was observed, its scores are missing there and for "all".
 
     Raises SlamsError where a variable, dimension or attribute is absent, where cases lie outside
     the period or have no observation, where levels, cells or times differ, where a value is not
@@ -75,10 +77,7 @@ def score_cell(
     held_out = None
     if stations is not None and bool(stations.fitted["held_out"].any()):
         held_out = HeldOut(stations, analysis, statistics)
-    cases = analysis.sizes["case"]
-    length = block_length(cases, block)
-    names = case_names(analysis["time"].transpose("case", "step").values)
-    sample = Sample(names, shares(cases, length, bootstrap, seed), length)
+    sample = _sample(analysis, bootstrap, block, seed)
     # So that an error names the case, not its place in a part.
     cell = xr.merge(
         [
@@ -88,8 +87,8 @@ def score_cell(
         join="override",
         compat="override",
         combine_attrs="drop",
-    ).assign_coords(case=np.arange(cases))
-    means, at_stations = _reduce(cell, analysis, classical, methods, held_out, seed)
+    ).assign_coords(case=np.arange(len(sample.cases)))
+    means, at_stations = _reduce(cell, classical, methods, held_out, seed)
     levels = [f"{level:g}" for level in analysis["level"].values]
     scale = statistics["global_standard_deviation"].values
     frames = []
@@ -107,6 +106,42 @@ def score_cell(
         frames.append(pd.concat(of).assign(**labels, method=method.name, members=method.members))
     table = pd.concat(frames, ignore_index=True)[list(COLUMNS)]
     table.attrs = {k: str(v) for k, v in analysis.attrs.items()} | {"definitions": DEFINITIONS}
+    return table
+
+
+def score_ensemble(
+    analysis: xr.Dataset,
+    *,
+    members: int | None = None,
+    bootstrap: int = 1000,
+    block: int | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """The rows of the ensemble alone, of its first `members` where that is given.
+
+    As `score_cell`, of an analysis that has nothing beside it: without the Wasserstein distance,
+    whose unit is the statistics', and without stations. Raises SlamsError as that does, and where
+    there are not so many members.
+    """
+    labels = labels_of(analysis)
+    check_analysis(analysis, None)
+    if members is not None:
+        if not 1 <= members <= analysis.sizes["member"]:
+            raise SlamsError(
+                f"{members} members are asked for: the analysis of arm {labels['arm']} has "
+                f"{analysis.sizes['member']}"
+            )
+        analysis = analysis.isel(member=slice(members))
+    sample = _sample(analysis, bootstrap, block, seed)
+    method = ensemble_of(analysis)
+    cell = analysis[["analysis", "truth"]].drop_vars("time")
+    cell = cell.assign_coords(case=np.arange(len(sample.cases)))
+    means = _reduce(cell, cell, [method], None, seed)[0][method.name]
+    levels = [*(f"{level:g}" for level in analysis["level"].values), ALL]
+    frames = table_rows.rows_of_means(table_rows.with_all(means), levels, sample)
+    table = pd.concat(frames, ignore_index=True)
+    table = table.assign(**labels, method=method.name, members=method.members)[list(COLUMNS)]
+    table.attrs = {"definitions": DEFINITIONS}
     return table
 
 
@@ -144,6 +179,13 @@ def merge(paths: Sequence[str | Path]) -> pd.DataFrame:
     return merged
 
 
+def _sample(analysis: xr.Dataset, bootstrap: int, block: int | None, seed: int) -> Sample:
+    """The cases of an analysis and their resamples."""
+    names = case_names(analysis["time"].transpose("case", "step").values)
+    length = block_length(len(names), block)
+    return Sample(names, shares(len(names), length, bootstrap, seed), length)
+
+
 def _variables(methods: Sequence[Method]) -> list[str]:
     """The fields of the classical methods."""
     names = [method.name for method in methods[1:]]
@@ -152,7 +194,6 @@ def _variables(methods: Sequence[Method]) -> list[str]:
 
 def _reduce(
     cell: xr.Dataset,
-    analysis: xr.Dataset,
     classical: xr.Dataset,
     methods: Sequence[Method],
     held_out: HeldOut | None,
@@ -163,22 +204,29 @@ def _reduce(
     points: dict[str, list[Means]] = {method.name: [] for method in methods}
     members = cell.sizes["member"]
     bins = members + 1 if members > 1 else LEAST_BINS
-    for number in range(cell.sizes["case"]):
-        case = cell.isel(case=[number]).load()
-        truth = reduce_truth(case)
+    of_case = int(cell["analysis"].size // cell.sizes["case"])
+    together = max(1, VALUES_AT_ONCE // of_case)
+    for begin in range(0, cell.sizes["case"], together):
+        part = cell.isel(case=slice(begin, begin + together)).load()
+        truth = reduce_truth(part)
         for place, method in enumerate(methods):
-            means = reduce_case(method, case, bins, _seed(seed, number, place, 0))
+            means = reduce(method, part, bins, _seed(seed, begin, place, 0))
             fields[method.name].append(means | {TRUE_POWER: truth})
-            if held_out is not None:
+            if held_out is None:
+                continue
+            for number in range(begin, begin + part.sizes["case"]):
                 found = held_out.reduce(
                     method,
                     number,
-                    case.isel(case=0),
+                    part.isel(case=number - begin),
                     classical.isel(case=number),
                     _seed(seed, number, place, 1),
                 )
                 points[method.name].append(found)
-    return {n: _stack(m) for n, m in fields.items()}, {n: _stack(m) for n, m in points.items()}
+    return (
+        {name: _joined(parts, np.concatenate) for name, parts in fields.items()},
+        {name: _joined(parts, np.stack) for name, parts in points.items()},
+    )
 
 
 def _wasserstein(
@@ -212,8 +260,9 @@ def _wasserstein(
     )
 
 
-def _stack(parts: Sequence[Means]) -> Means:
-    return {name: np.stack([part[name] for part in parts]) for name in (parts[0] if parts else ())}
+def _joined(parts: Sequence[Means], join: Callable[[list[Array]], Array]) -> Means:
+    names = parts[0] if parts else ()
+    return {name: join([part[name] for part in parts]) for name in names}
 
 
 def _seed(*parts: Any) -> int:

@@ -111,5 +111,21 @@ def test_analyses_of_other_times_levels_and_cells():
     refused((analysis, turned, statistics), "differ along longitude")
 
 
+def test_classical_analyses_of_other_observations():
+    analysis, classical, statistics = cell_of()
+    same = {"streams": "background", "axis": "coarse", "axis_value": "4.0"}
+    assert len(scores_of((analysis, classical.assign_attrs(same), statistics)))
+    for name, other in (
+        ("streams", "background stations"),
+        ("axis", "sparse"),
+        ("axis_value", "8"),
+    ):
+        wrong = classical.assign_attrs(same | {name: other})
+        refused(
+            (analysis, wrong, statistics),
+            f"classical analyses are of {name} {other}, the analysis of arm pixel.background of",
+        )
+
+
 def test_a_table_needs_no_stations_to_be_whole():
     assert verification.STATION_LEVEL not in set(scores_of()["level"])

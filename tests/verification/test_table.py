@@ -184,6 +184,24 @@ class TestValues:
             assert np.isfinite(row[["value", "lower", "upper"]].astype(float)).all()
         assert pick(scores, "interpolation", "rmse", "850")["value"] == pytest.approx(2.2, abs=0.3)
 
+    def test_how_many_cases_are_in_memory_does_not_matter(self, monkeypatch):
+        cell = cell_of(cases=5)
+        together = scores_of(cell)
+        for count in (1, 2):
+            size = cell[0]["analysis"].size // 5
+            monkeypatch.setattr("slams.verification.table.VALUES_AT_ONCE", count * size)
+            pd.testing.assert_frame_equal(scores_of(cell), together, rtol=1e-9)
+
+    def test_a_level_may_be_unobserved_in_one_case(self):
+        analysis, classical, statistics = cell_of()
+        classical["interpolation"][2, :, 0] = np.nan
+        scores = scores_of((analysis, classical, statistics))
+        assert np.isnan(pick(scores, "interpolation", "rmse", "500")["value"])
+        case = pick(scores, "interpolation", "rmse", "500", "2003-04-11T00")
+        assert np.isfinite(case["value"])
+        case = pick(scores, "interpolation", "rmse", "500", "2003-04-21T00")
+        assert np.isnan(case["value"])
+
     def test_files_and_memory_give_the_same(self, tmp_path):
         analysis, classical, statistics = cell_of()
         analysis.to_netcdf(tmp_path / "a.nc")
@@ -191,6 +209,24 @@ class TestValues:
         with xr.open_dataset(tmp_path / "a.nc") as a, xr.open_dataset(tmp_path / "c.nc") as c:
             read = scores_of((a, c, statistics))
         pd.testing.assert_frame_equal(read, scores_of((analysis, classical, statistics)))
+
+
+class TestEnsembleAlone:
+    def test_has_the_same_rows(self):
+        cell = cell_of()
+        alone = verification.score_ensemble(cell[0], bootstrap=100)
+        whole = scores_of(cell).query("method == 'analysis' and score != 'wasserstein'")
+        assert tuple(alone.columns) == verification.COLUMNS
+        pd.testing.assert_frame_equal(alone, whole.reset_index(drop=True), check_like=False)
+
+    def test_of_some_members(self):
+        analysis, *_ = cell_of()
+        some = verification.score_ensemble(analysis, members=3, bootstrap=10)
+        direct = verification.score_ensemble(analysis.isel(member=slice(3)), bootstrap=10)
+        pd.testing.assert_frame_equal(some, direct)
+        assert (some["members"] == 3).all()
+        with pytest.raises(SlamsError, match="9 members are asked for"):
+            verification.score_ensemble(analysis, members=9)
 
 
 class TestIntervals:

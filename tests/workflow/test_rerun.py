@@ -50,6 +50,7 @@ def test_an_edit_reruns_what_depends_on_it(finished: Copy, module: str, rules: s
 def test_a_key_reruns_the_rules_that_take_it(finished: Copy) -> None:
     plan = finished.plan(keys={"verification": {"bootstrap": 60}})
     assert set(plan) == SCORES
+    assert finished.plan(keys={"verification": {"reference": "latent-both"}}) == {"compare_arms": 1}
     plan = finished.plan(keys={"prior": {"pixel": {"training": {"steps": 21}}}})
     assert plan["train_prior"] == plan["assimilate_cell"] == 1
     assert not {"train_autoencoder", "fit_imagery", "build_store"} & set(plan)

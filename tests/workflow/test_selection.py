@@ -10,7 +10,8 @@ from working_copy import Copy
 STATIONS = {"ingest_stations", "fit_stations"}
 IMAGERY = {"ingest_imagery", "regrid_imagery", "fit_imagery"}
 FIELDS = {"make_planet", "ingest_era5", "regrid_era5", "fit_statistics", "build_store"}
-CELL = {"train_prior", "assimilate_cell", "verify_cell"}
+# Every cell is verified by the stations held out, and beside the classical analyses.
+CELL = {"train_prior", "assimilate_cell", "analyse_classically", "verify_cell"}
 LATENT = {"train_autoencoder", "encode_latents"}
 
 
@@ -21,8 +22,8 @@ def cell(arm: str, level: str, name: str = "demo") -> str:
 @pytest.mark.parametrize(
     ("arm", "level", "rules"),
     [
-        ("pixel-background", "coarse-4", FIELDS | CELL),
-        ("latent-background", "noise-0.5", FIELDS | CELL | LATENT),
+        ("pixel-background", "coarse-4", FIELDS | CELL | STATIONS),
+        ("latent-background", "noise-0.5", FIELDS | CELL | STATIONS | LATENT),
         ("latent-stations", "sparse-2", FIELDS | CELL | LATENT | STATIONS),
         ("latent-no-background", "none-0", FIELDS | CELL | LATENT | STATIONS | IMAGERY),
     ],
@@ -52,7 +53,9 @@ def test_a_new_value_makes_only_its_cells(finished: Copy) -> None:
     )
     assert plan["assimilate_cell"] == plan["verify_cell"] == 4
     drawn = {rule for rule in plan if rule.startswith("draw_")}
-    assert set(plan) - drawn == {"assimilate_cell", "verify_cell", "merge_scores", "write_report"}
+    scored = {"verify_cell", "merge_scores", "compare_arms"}
+    cells = {"assimilate_cell", "analyse_classically"}
+    assert set(plan) - drawn == cells | scored | {"write_report"}
 
 
 def test_a_new_age_of_the_background_makes_its_fit_and_its_cell(finished: Copy) -> None:

@@ -14,6 +14,7 @@ from working_copy import TINY, Call, Copy
 
 from slams.config import load, merge
 from slams.provenance import config_hash
+from slams.verification import COMPARISON_COLUMNS, KEY, summary
 
 PROVENANCE = {"config_hash", "code_version", "seed", "inputs"}
 CELLS = [
@@ -65,17 +66,37 @@ def test_every_cell_method_and_score_is_in_the_table(results: Path) -> None:
     scores = pd.read_parquet(results / "scores.parquet")
     cells = scores[["arm", "axis", "axis_value"]].drop_duplicates()
     assert sorted(map(tuple, cells.to_numpy().tolist())) == CELLS
-    bare, full = {"rmse", "bias", "crps"}, {"rmse", "bias", "crps", "spread", "spread_skill"}
-    for _, of_cell in scores.groupby(["arm", "axis", "axis_value"]):
-        assert {method: set(rows["score"]) for method, rows in of_cell.groupby("method")} == {
-            "analysis": full,
-            "climatology": full,
-            "interpolation": bare,
-        }
-        assert set(of_cell["level"]) == {"all", "500", "850"}
-    assert not scores.duplicated(["arm", "axis", "axis_value", "method", "score", "level"]).any()
-    assert np.isfinite(scores[["value", "lower", "upper"]]).all(axis=None)
-    assert (scores["cases"] == 2).all()
+    everywhere = {"rmse", "bias", "crps", "wasserstein", "power", "power_ratio", "observations"}
+    spread = {"spread", "spread_skill", "rank_histogram", "rank_flatness"}
+    of_methods = dict.fromkeys(("analysis", "climatology", "oi", "letkf"), everywhere | spread)
+    of_methods["interpolation"] = everywhere
+    for (_, axis, _), of_cell in scores.groupby(["arm", "axis", "axis_value"]):
+        found = {method: set(rows["score"]) for method, rows in of_cell.groupby("method")}
+        also = {"persistence": everywhere} if axis == "persistence" else {}
+        assert found == of_methods | also
+        assert set(of_cell["level"]) == {"all", "500", "850", "2 m"}
+        counts = of_cell.loc[of_cell["score"] == "observations", "value"]
+        assert (counts > 0).all()
+    assert not scores.duplicated(list(KEY)).any()
+    shown = summary(scores)
+    flat = shown["score"] == "rank_flatness"  # of two cases nothing can be said
+    assert shown.loc[flat, "value"].isna().all()
+    values = shown.loc[~flat & (shown["score"] != "observations"), ["value", "lower", "upper"]]
+    assert np.isfinite(values).all(axis=None)
+    assert (shown["cases"] == 2).all()
+
+
+def test_every_arm_is_compared_with_the_others_of_its_cell(results: Path) -> None:
+    compared = pd.read_parquet(results / "comparisons.parquet")
+    assert tuple(compared.columns) == COMPARISON_COLUMNS
+    cells = compared[["arm", "axis", "axis_value"]].drop_duplicates()
+    assert sorted(map(tuple, cells.to_numpy().tolist())) == CELLS
+    ours = compared[compared["arm"] == compared["against_arm"]]
+    assert {"oi", "letkf", "interpolation", "climatology"} <= set(ours["against_method"])
+    others = compared[compared["arm"] != compared["against_arm"]]
+    assert set(others["arm"]) == {"paper-latent"} and len(others) == 3 * 2 * 4
+    assert set(others["against_arm"]) == {"latent-both"} == {compared.attrs["reference"]}
+    assert np.isfinite(compared[["difference", "lower", "upper", "p_value"]]).all(axis=None)
 
 
 def test_every_result_says_where_it_comes_from(results: Path, tiny: tuple[Copy, Call]) -> None:
@@ -87,7 +108,7 @@ def test_every_result_says_where_it_comes_from(results: Path, tiny: tuple[Copy, 
         ".json": lambda path: json.loads(path.read_text()),
     }
     found = [path for path in sorted(results.rglob("*")) if path.suffix in described]
-    assert len(found) == 38
+    assert len(found) == 39
     for path in found:
         facts = described[path.suffix](path)
         assert set(facts) >= PROVENANCE, path

@@ -37,6 +37,7 @@ rule verify_cell:
     input:
         unpack(verification_inputs),
         analysis=f"{RESULTS}/cells/{{arm}}/{{axis}}-{{value}}/analysis.nc",
+        classical=classical_file,
         statistics=f"{RESULTS}/statistics.nc",
     output:
         f"{RESULTS}/cells/{{arm}}/{{axis}}-{{value}}/scores.parquet",

@@ -140,13 +140,18 @@ def stream_inputs(wildcards):
     return files
 
 
-def verification_inputs(wildcards):
-    """What a cell is verified beside and by: the classical analyses, and stations, if any."""
+def classical_file(wildcards):
+    """The classical analyses of the same observations as an arm's cell has."""
     streams = arm_of(wildcards)["streams"]
-    ordered = [s for s in ("background", "stations", "imagery") if s in streams]
-    folder = f"{RESULTS}/classical/{'+'.join(ordered)}"
-    files = {"classical": f"{folder}/{wildcards.axis}-{wildcards.value}/classical.nc"}
-    if years("stations"):
-        files["station_fit"] = f"{RESULTS}/operators/stations.nc"
-        files["stations"] = station_tables("test")
-    return files
+    text = "+".join(s for s in ("background", "stations", "imagery") if s in streams)
+    return f"{RESULTS}/classical/{text}/{wildcards.axis}-{wildcards.value}/classical.nc"
+
+
+def verification_inputs(wildcards):
+    """The stations that were held out, where an arm has stations: every cell is verified by them."""
+    if "stations" not in streams_used():
+        return {}
+    return {
+        "station_fit": f"{RESULTS}/operators/stations.nc",
+        "stations": station_tables("test"),
+    }
