@@ -65,6 +65,7 @@ def write(folder: Path, **changes: object) -> Path:
         "figures": [
             described(folder, "ablation"),
             described(folder, "animation", "Maps and places", animation=film(folder)),
+            described(folder, "later"),
         ],
         "counts": COUNTS,
         "rejected": REJECTED,
@@ -126,7 +127,8 @@ class TestPage:
             "Model planet <demo>",
             "40 fields train no prior worth the name.",
             "Figure 1. Title of ablation. CRPS & axes. More. What it shows: Seven.",
-            "Figure 2. Title of animation.",
+            "Figure 2. Title of later.",
+            "Figure 3. Title of animation.",
             "missing value",
             "10,200",
             "train_prior",
@@ -180,7 +182,7 @@ class TestPage:
         sources = page.of("source")
         assert len(sources) == 1 and "prefers-reduced-motion: reduce" in sources[0]["media"]
         assert sources[0]["srcset"].startswith("data:image/png;base64,")
-        assert page.of("img")[1]["src"].startswith("data:image/gif;base64,")
+        assert page.of("img")[2]["src"].startswith("data:image/gif;base64,")
 
     def test_shows_what_every_decoder_cannot_give(self, tmp_path):
         cards = {
@@ -409,7 +411,7 @@ class TestBrowser:
             const large = [...document.querySelectorAll(".enlarged img")]
               .filter(i => i.getBoundingClientRect().width === Number(i.getAttribute("width")))
               .length;
-            const still = document.images[1].currentSrc.startsWith("data:image/png");
+            const still = document.images[2].currentSrc.startsWith("data:image/png");
             parent.postMessage(`${innerWidth} ${d.scrollWidth} ${seen} ${large} ${still}`, "*");
             });</script>"""
         (tmp_path / "report.html").write_text(text.replace("</body>", probe + "</body>"))
@@ -433,6 +435,6 @@ class TestBrowser:
         )
         found = re.search(r"<pre>(.*?)</pre>", done.stdout).group(1)
         measured = sorted(found.strip(";").split(";"))
-        # On the narrow screen both pictures are smaller than they are, and can be enlarged.
-        assert measured == [f"1280 1280 true 0 {still}", f"400 400 true 2 {still}"]
+        # On the narrow screen all pictures are smaller than they are, and can be enlarged.
+        assert measured == [f"1280 1280 true 0 {still}", f"400 400 true 3 {still}"]
         assert "CONSOLE" not in done.stderr

@@ -11,8 +11,9 @@ from matplotlib.lines import Line2D
 from slams.errors import SlamsError
 from slams.figures.style import WIDTH_INCHES, Style, arm_styles, legend_below, look, new_figure
 
-INCHES_A_DOT: Final = 0.125
-INCHES_A_CELL: Final = 0.12  # between the groups of two cells
+INCHES_A_DOT: Final = (0.125, 0.085)  # with few and with many rows
+INCHES_A_CELL: Final = 0.11  # between the groups of two cells
+MANY: Final = 60  # rows
 
 
 def against(
@@ -89,14 +90,15 @@ def _places(
     places: dict[tuple[str, float, str], float] = {}
     heads: dict[str, float] = {}
     at = 0.0
+    apart = INCHES_A_DOT[len(rows[["axis", "axis_value", "arm"]].drop_duplicates()) > MANY]
     for axis, value in dict.fromkeys(zip(rows["axis"], rows["axis_value"], strict=True)):
         here = rows[(rows["axis"] == axis) & (rows["axis_value"] == value)]
         present = [arm for arm in arms if arm in set(here["arm"])]
         for number, arm in enumerate(present):
-            places[axis, value, arm] = at + INCHES_A_DOT * number
+            places[axis, value, arm] = at + apart * number
         label = "no background" if axis == "none" else f"{axis} {value:g}"
-        heads[label] = at + INCHES_A_DOT * (len(present) - 1) / 2
-        at += INCHES_A_DOT * len(present) + INCHES_A_CELL
+        heads[label] = at + apart * (len(present) - 1) / 2
+        at += apart * len(present) + INCHES_A_CELL
     return places, heads, max(at, 1.0)
 
 

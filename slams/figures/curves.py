@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from slams.errors import SlamsError
@@ -59,7 +59,8 @@ def ablation_curves(
     with look():
         styles = styles_for(scores, arms)
         panels = _axes_of(rows)
-        figure = new_figure(max(4.5, WIDTH_INCHES * len(panels) / 3), 4.2)
+        width = max(4.5, WIDTH_INCHES * len(panels) / 3)
+        figure = new_figure(width, 3.3 + 0.06 * (len(styles) + len(BASELINES)))
         grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         theirs = _of_paper(paper, score, scores, level)
         handles: dict[str, Any] = {}
@@ -69,7 +70,8 @@ def ablation_curves(
             axes.set_title(axis if axis != "none" else "")
         _score_axis(grid[0], score, rows)
         where = "mean of levels" if level == "all" else level_label(level)
-        grid[0].set_ylabel(f"{SCORE_LABELS.get(score, score)}, {where}")
+        # In two lines: a label longer than its axis is cut off.
+        grid[0].set_ylabel(f"{SCORE_LABELS.get(score, score)}\n{where}")
         legend_below(figure, _in_order(handles, styles))
     return figure
 
@@ -226,7 +228,7 @@ def _score_axis(axes: Any, score: str, rows: pd.DataFrame) -> None:
     if values.min() > 0 and values.max() > WIDE * values.min():
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
-        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
 
 

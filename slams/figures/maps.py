@@ -90,7 +90,7 @@ def increments(
     that were assimilated. The first guess is the background, or the climatology without one.
     """
     heights = analysis["level"].values
-    lowest, middle = level_of(analysis, None), float(np.sort(heights)[len(heights) // 2])
+    lowest, middle = level_of(analysis, None), float(np.sort(heights)[(len(heights) - 1) // 2])
     levels = list(dict.fromkeys([lowest, middle]))
     places = station_places(analysis, case, step)
     with look():
@@ -101,7 +101,7 @@ def increments(
             now = moment(analysis, classical, case, step, level)
             _increment_row(figure, row, now, level, land_mask)
             for axes in row if len(places[0]) else ():
-                draw_places(axes, *places, size=float(np.clip(900 / len(places[0]), 1.5, 8)))
+                draw_places(axes, *places)
         dots = f"; dots: {len(places[0])} stations assimilated" if len(places[0]) else ""
         _heading(figure, f"{cell_title(analysis)}, {now.title.rpartition(', ')[2]}{dots}")
     return figure

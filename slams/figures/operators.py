@@ -16,6 +16,7 @@ MOST_COLUMNS: Final = 3
 GREY: Final = "#444444"  # colours are the arms'
 # Where an error model says one thing of all observations, so near are its values to another.
 ALIKE: Final = 1.02
+BEYOND: Final = 4.0  # times the errors there are: an inflated error that is told, not drawn
 
 
 def operator_fit(residuals: pd.DataFrame, bins: int = 10) -> Figure:
@@ -47,7 +48,7 @@ def operator_fit(residuals: pd.DataFrame, bins: int = 10) -> Figure:
 
 
 def _panel(axes: Any, rows: pd.DataFrame, stream: str, bins: int) -> bool:
-    """Draw one stream; whether its errors were inflated."""
+    """Draw one stream; whether what its errors were inflated to is drawn, too."""
     kept = rows[~rows["refused"].to_numpy(bool)]
     if kept.empty:
         raise SlamsError(
@@ -57,7 +58,13 @@ def _panel(axes: Any, rows: pd.DataFrame, stream: str, bins: int) -> bool:
     reach = [predicted.max(), actual.max()]
     claimed, own = (np.sqrt((kept[c] ** 2).mean()) for c in ("assimilated_sd", "predicted_sd"))
     inflated = bool(claimed > ALIKE * own)
-    if inflated:
+    unit = str(rows["unit"].iloc[0])
+    if claimed > BEYOND * max(reach):
+        # Drawn to scale it would leave a point of all the rest.
+        text = f"assimilated with {claimed:.3g} {unit}"
+        axes.text(0.97, 0.03, text, transform=axes.transAxes, ha="right", fontsize=8)
+        inflated = False
+    elif inflated:
         claimed_sd, again, _ = binned(kept, "assimilated_sd", bins)
         axes.plot(claimed_sd, again, "s", color=GREY, markerfacecolor="white", markersize=4)
         reach.append(claimed_sd.max())
@@ -66,7 +73,6 @@ def _panel(axes: Any, rows: pd.DataFrame, stream: str, bins: int) -> bool:
     top = 1.1 * float(max(*reach, (actual + half).max()))
     axes.plot([0, top], [0, top], color="black", linewidth=0.8)
     axes.set(xlim=(0, top), ylim=(0, top), aspect="equal")
-    unit = str(rows["unit"].iloc[0])
     axes.set_xlabel(f"claimed error ({unit})")
     axes.set_ylabel(f"actual error, rms residual ({unit})")
     refused = len(rows) - len(kept)

@@ -97,7 +97,7 @@ def at_station(
         oi = _values(there, "case", "step")
     where = place_name(float(fitted["latitude"][0]), float(fitted["longitude"][0]))
     return Line(
-        title=f"2 m, station {station} at {where}, never assimilated",
+        title=f"2 m, station {station}, never assimilated\n{where}",
         known_as="reported",
         times=times,
         members=np.stack(members),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 PLATE: Final = ccrs.PlateCarree()
+MOST_WITH_RIM: Final = 300  # stations; rims of more cover the map
 COAST: Final = {"colors": "black", "linewidths": 0.6}
 
 
@@ -58,13 +59,15 @@ def draw_coast(axes: Any, land_mask: xr.DataArray) -> None:
     axes.contour(inside, mask["latitude"].values, around.values, [0.5], transform=PLATE, **COAST)
 
 
-def draw_places(axes: Any, latitude: Array, longitude: Array, size: float = 5.0) -> None:
-    """Station positions (n,), degrees: dots that are seen on light and on dark cells."""
+def draw_places(axes: Any, latitude: Array, longitude: Array) -> None:
+    """Station positions (n,), degrees; few have a white rim, which is seen on dark cells."""
     axes.scatter(
-        *(longitude, latitude, size),
+        longitude,
+        latitude,
+        s=float(np.clip(900 / len(latitude), 0.4, 8)),
         color="black",
         edgecolors="white",
-        linewidths=0.3,
+        linewidths=0.3 if len(latitude) <= MOST_WITH_RIM else 0.0,
         transform=PLATE,
         zorder=4,
     )

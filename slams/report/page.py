@@ -48,8 +48,11 @@ def write(
     if scores.empty:
         raise SlamsError("there is no score to report: run at least one cell")
     sections: dict[str, list[dict[str, str]]] = {}
-    for place, figure in enumerate(embedded(figures), 1):
-        sections.setdefault(figure["section"], []).append(figure | {"number": str(place)})
+    for figure in embedded(figures):
+        sections.setdefault(figure["section"], []).append(figure)
+    # Numbered as they stand, section by section.
+    for number_of, figure in enumerate((f for group in sections.values() for f in group), 1):
+        figure["number"] = str(number_of)
     arms = list(dict.fromkeys(scores["arm"]))
     page = (
         _environment()

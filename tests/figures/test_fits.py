@@ -36,6 +36,12 @@ class TestOperators:
         assert [line for line in figure.axes[1].lines if line.get_marker() == "s"]
         drawn(figure)
 
+    def test_a_much_inflated_error_is_told_instead(self, drawn):
+        figure = figures.operator_fit(residuals(inflation=50.0))
+        assert figure.axes[1].get_xlim()[1] < 12
+        assert [text.get_text()[:17] for text in figure.axes[1].texts] == ["assimilated with "]
+        drawn(figure)
+
     def test_gross_errors_are_counted_and_left_out(self):
         table = residuals()
         table.loc[table["refused"], "residual"] = 1e6

@@ -176,7 +176,7 @@ class TestSeries:
     def test_the_held_out_station_that_reports_most(self, drawn):
         analysis, classical, stations = station_world()
         found = figures.lines(analysis, classical, [0, 1], stations=stations)
-        assert "station S0001 at 33.8° N, 33.8° E" in found[1].title
+        assert found[1].title == "2 m, station S0001, never assimilated\n33.8° N, 33.8° E"
         assert found[0].title.startswith("850 hPa, cell at 33.8° N, 33.8° E")
         assert found[1].truth[0] == pytest.approx([282, 283])
         assert found[1].truth[1, 0] == 284 and np.isnan(found[1].truth[1, 1])

@@ -42,8 +42,8 @@ def shown_files(wildcards):
 
 
 def place_files():
-    """What a time series needs to look at a station; nothing where there are no stations."""
-    there = bool(years("stations"))
+    """What a time series needs to look at a station; nothing where no arm has stations."""
+    there = "stations" in streams_used()
     return {
         "statistics": f"{RESULTS}/statistics.nc",
         "station_fit": operator_files(["stations"]) if there else [],
