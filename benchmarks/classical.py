@@ -6,9 +6,9 @@ A case of config/config.yaml: 120 x 240 cells, 10 levels, a window of 5 steps, w
 observations of a background (block means of 4 x 4 cells at all levels of steps 0 and 4, a fifth of
 them missing) and 5,000 of stations (as many stations, at step 0), drawn of synthetic weather, whose
 400 training windows are daily and overlap. Radii are the largest of the configuration, the other
-settings its own. Prints wall-clock and processor seconds of each part on --threads threads (2), the
-error of each analysis, and the peak of memory. Writing the store to the folder of temporary files
-(0.5 GB) is not counted.
+settings its own. Prints wall-clock and processor seconds of each part on --threads threads (2),
+and the peak of memory. Writing the store to the folder of temporary files (0.5 GB) is not counted.
+Where there is little time, --every n takes every n-th block of the grid alone.
 """
 
 import argparse

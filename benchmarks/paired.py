@@ -20,14 +20,21 @@ from slams import verification
 RESAMPLES, SEED = 2000, 20261123
 
 
-INTERPOLATION = "interpolation"  # of the other arm's observations: stands in its file
+# Of the other arm's observations: these stand in the file of its streams.
+CLASSICAL = ("climatology", "interpolation", "oi", "letkf", "persistence")
 
 
 def by_case(
     path: Path, score: str, members: int | None, method: str = "analysis"
 ) -> tuple[np.ndarray, np.ndarray]:
     """Score (case, level), K, over the steps of a case; and the levels."""
-    with xr.open_dataset(path) as data:
+    with xr.open_dataset(path) as analysis:
+        data = analysis
+        if method in CLASSICAL:
+            streams = analysis.attrs["streams"].replace(" ", "+")
+            cell = path.parent
+            beside = cell.parents[2] / "classical" / streams / cell.name / "classical.nc"
+            data = analysis.assign({method: xr.load_dataset(beside)[method]})
         scores = []
         for _, case in data.groupby("case"):
             drawn = case[method]
@@ -45,21 +52,21 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path)
-    parser.add_argument("first", help=f"an arm, or {INTERPOLATION} of the second's observations")
+    parser.add_argument("first", help=f"an arm, or of the second's observations {CLASSICAL}")
     parser.add_argument("second")
     parser.add_argument("--score", choices=["crps", "rmse"], default="crps")
     parser.add_argument("--members", type=int, help="so many of each (default: all)")
     arguments = parser.parse_args()
-    score, members, alone = arguments.score, arguments.members, arguments.first == INTERPOLATION
+    score, members, alone = arguments.score, arguments.members, arguments.first in CLASSICAL
     if alone and score == "crps":
-        parser.error(f"{INTERPOLATION} is no ensemble: compare it by --score rmse")
+        parser.error(f"{arguments.first} is no ensemble: compare it by --score rmse")
     folder = arguments.results / "cells"
     draws: np.ndarray | None = None
     for other in sorted((folder / arguments.second).glob("*/analysis.nc")):
         path = other if alone else folder / arguments.first / other.parent.name / "analysis.nc"
         if not path.is_file():
             continue
-        one, levels = by_case(path, score, members, INTERPOLATION if alone else "analysis")
+        one, levels = by_case(path, score, members, arguments.first if alone else "analysis")
         two, _ = by_case(other, score, members)
         if draws is None:
             draws = np.random.default_rng(SEED).integers(len(one), size=(RESAMPLES, len(one)))
