@@ -186,8 +186,13 @@ def _made(config: Config) -> Iterator[Item]:
     total = 0.0
     for name, _, _ in experiment.cells(config):
         sampler = (config["paper"] if "recipe" in arms[name] else config)["sampler"]
-        # Members, truth and the classical analyses beside them.
-        total += config["cases"] * (sampler["members"] + 4) * steps * field
+        # Members, truth and the background as first guess.
+        total += config["cases"] * (sampler["members"] + 2) * steps * field
+    shared = {
+        (experiment.streams_text(arms[name]), *level) for name, *level in experiment.cells(config)
+    }
+    # Climatology, interpolation, and two Gaussians.
+    total += len(shared) * config["cases"] * 6 * steps * field
     yield Item("analyses", disk=total, note=f"{len(experiment.cells(config))} cells")
 
 

@@ -167,6 +167,18 @@ def test_the_papers_arms_on_nature_are_added_to_the_others(
             {"axes": {"persistence": {"values": [1.5]}}},
             "axes.persistence.values[0] is 1.5: must be a whole number",
         ),
+        (
+            {"classical": {"oi": {"radii_km": [30000]}}},
+            "classical.oi.radii_km[0] is 30000: must be a number, more than 0, at most 20015",
+        ),
+        (
+            {"classical": {"samples": 7}},
+            "classical.samples is 7: must be a whole number, at least 8",
+        ),
+        (
+            {"classical": {"letkf": {"inflations": [0.5]}}},
+            "classical.letkf.inflations[0] is 0.5: must be a number, at least 1",
+        ),
         ({"sampler": {"robust": 0}}, "sampler.robust is 0: must be a number or null, more than 0"),
         ({"device": "gpu"}, 'device is "gpu": must be one of auto, cpu, cuda'),
         ({"grid": {"spacing": float("nan")}}, "grid.spacing is NaN: must be a number"),
@@ -288,6 +300,18 @@ def test_a_wrong_key_type_or_range_is_told(
         ),
         ({"case_steps": 2}, "case_steps is 2: must be at least window, 3, or null"),
         ({"case_steps": 700}, "fields: a case takes 700"),
+        (
+            {"classical": {"oi": {"radii_km": [5000, 3000]}}},
+            "classical.oi.radii_km is [5000, 3000]: must increase",
+        ),
+        (
+            {"classical": {"letkf": {"radii_km": [1000, 4000, 2000]}}},
+            "classical.letkf.radii_km is [1000, 4000, 2000]: must increase",
+        ),
+        (
+            {"classical": {"samples": 50, "letkf": {"members": 60}}},
+            "classical.letkf.members is 60: must be at most classical.samples, 50, times",
+        ),
         ({"sampler": {"robust": 5}}, "sampler.robust is 5: must be less than sampler.gross_error"),
         (
             {"axes": {"persistence": {"values": [1, 180]}}},

@@ -105,7 +105,9 @@ def columns_of(
         before = first * (band.shape[3] // (end - first))
         for block in of_band:
             states = band[..., torch.from_numpy(block.cells) - before]
-            columns = [Columns(places[block.cells], states.flatten(1, 2).permute(2, 1, 0))]
+            columns = [
+                Columns(places[block.cells], states.flatten(1, 2).permute(2, 1, 0).contiguous())
+            ]
             if len(block.stations):
                 at = points.images[..., block.stations]
                 columns.append(Columns(points.places[block.stations], at.permute(2, 1, 0)))
