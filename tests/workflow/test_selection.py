@@ -83,7 +83,7 @@ def test_classical_analyses_of_streams_that_no_arm_has_are_told(fresh: Copy) -> 
     call = fresh.snakemake("results/tiny/classical/background+imagery/coarse-2/classical.nc")
     assert call.status == 1
     last = call.text.splitlines()[-1]
-    assert "no arm has the streams background+imagery at coarse-2; known are: background/" in last
+    assert "no arm has the streams background+imagery at coarse-2; known are: background+s" in last
 
 
 def test_a_new_age_of_the_background_makes_its_fit_and_its_cell(finished: Copy) -> None:
