@@ -11,7 +11,9 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
+from slams import world
 from slams.autoencoder import Autoencoder, reconstruction_error, reconstruction_loss
+from slams.draws import Draws
 from slams.errors import SlamsError
 from slams.grid import Grid
 from slams.paper.autoencoder import PaperAutoencoder
@@ -20,14 +22,14 @@ from slams.prior import Denoiser, Prior, denoising_loss
 from slams.provenance import atomic
 from slams.statistics import year_fraction
 from slams.store import Store
-from slams.training import Settings, generator_of, train
+from slams.training import Settings, train
 
 VALIDATION_SAMPLES = 256  # at most so many windows measure the validation loss
 
 
-def rolled(x: Tensor, generator: torch.Generator) -> Tensor:
-    """``x`` (batch, ..., longitude), each by its own random rotation about the axis."""
-    turns = torch.randint(x.shape[-1], (len(x),), generator=generator).tolist()
+def rolled(x: Tensor, draws: Draws) -> Tensor:
+    """``x`` (share, ..., longitude), each by its own random rotation about the axis."""
+    turns = draws.few(lambda n, g: torch.randint(x.shape[-1], (n,), generator=g)).tolist()
     return torch.stack([field.roll(by, -1) for field, by in zip(x, turns, strict=True)])
 
 
@@ -38,9 +40,13 @@ def spread_out(starts: np.ndarray) -> np.ndarray:
 
 
 def averaged(chosen: np.ndarray, measure: Callable[[np.ndarray, int], float]) -> float:
-    """The mean of ``measure(samples, number)`` over the ``chosen`` samples, few at a time."""
+    """The mean of ``measure(samples, number)`` over the ``chosen`` samples, few at a time.
+
+    Of several processes each measures some, and their results add up to the mean.
+    """
     parts = np.array_split(chosen, max(len(chosen) // 32, 1))
-    return sum(len(part) * measure(part, n) for n, part in enumerate(parts)) / len(chosen)
+    mine = list(enumerate(parts))[world.rank() :: world.size()]
+    return sum(len(part) * measure(part, n) for n, part in mine) / len(chosen)
 
 
 def write_model(
@@ -93,28 +99,28 @@ def train_autoencoder(
     model = Autoencoder(*training.shape, **architecture)
     weights = torch.from_numpy(_area(training)).float().to(device)
 
-    def noise(count: int, generator: torch.Generator) -> Tensor:
-        return latent_noise * torch.randn((count, *model.latent_shape), generator=generator)
+    def read(indices: np.ndarray) -> Tensor:
+        return torch.from_numpy(training.batch(indices, 1)[:, 0])
 
-    def loss(net: nn.Module, indices: np.ndarray, generator: torch.Generator) -> Tensor:
-        x = torch.from_numpy(training.batch(indices, 1)[:, 0])
-        if settings.roll_longitude:
-            x = rolled(x, generator)
-        drawn = noise(len(x), generator).to(device)
-        return reconstruction_loss(net, x.to(device), weights, drawn)
+    def error(net: nn.Module, x: Tensor, draws: Draws) -> Tensor:
+        noise = latent_noise * draws.normal(*model.latent_shape, device=device)
+        return reconstruction_loss(net, x, weights, noise)
+
+    def loss(net: nn.Module, x: Tensor, draws: Draws) -> Tensor:
+        return error(net, rolled(x, draws) if settings.roll_longitude else x, draws)
 
     chosen = spread_out(np.arange(len(validation.fields)))
 
     def check(net: nn.Module) -> float:
         def measure(part: np.ndarray, number: int) -> float:
             x = torch.from_numpy(validation.batch(part, 1)[:, 0]).to(device)
-            drawn = noise(len(x), generator_of(seed, number, "validation")).to(device)
-            return float(reconstruction_loss(net, x, weights, drawn))
+            return float(error(net, x, Draws(len(x), seed, number, "validation")))
 
         return averaged(chosen, measure)
 
     _, curve, card = train(
         model,
+        read,
         loss,
         check,
         samples=len(training.fields),
@@ -177,30 +183,29 @@ def train_prior(
     else:
         raise SlamsError(f"prior: parameterisation {parameterisation!r} is not karras or eps")
 
-    def error(net: nn.Module, x: Tensor, season: Tensor, generator: torch.Generator) -> Tensor:
-        measure = eps_loss if parameterisation == "eps" else denoising_loss
-        return measure(net, x.to(device), season, generator)
+    measure = eps_loss if parameterisation == "eps" else denoising_loss
 
-    def read(store: Store, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
+    def windows(store: Store, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
         season = torch.from_numpy(year_fraction(store.times[chosen])).float()
-        return torch.from_numpy(store.batch(chosen, window)), season.to(device)
+        return torch.from_numpy(store.batch(chosen, window)), season
 
-    def loss(net: nn.Module, indices: np.ndarray, generator: torch.Generator) -> Tensor:
-        x, season = read(training, starts[indices])
-        if settings.roll_longitude:
-            x = rolled(x, generator)
-        return error(net, x, season, generator)
+    def read(indices: np.ndarray) -> tuple[Tensor, Tensor]:
+        return windows(training, starts[indices])
+
+    def loss(net: nn.Module, data: tuple[Tensor, Tensor], draws: Draws) -> Tensor:
+        x, season = data
+        return measure(net, rolled(x, draws) if settings.roll_longitude else x, season, draws)
 
     def check(net: nn.Module) -> float:
-        def measure(part: np.ndarray, number: int) -> float:
-            x, season = read(validation, part)
-            generator = generator_of(seed, number, "validation")
-            return float(error(net, x, season, generator))
+        def measured(part: np.ndarray, number: int) -> float:
+            x, season = (of_all.to(device) for of_all in windows(validation, part))
+            return float(measure(net, x, season, Draws(len(x), seed, number, "validation")))
 
-        return averaged(checked, measure)
+        return averaged(checked, measured)
 
     _, curve, card = train(
         model,
+        read,
         loss,
         check,
         samples=len(starts),

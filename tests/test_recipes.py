@@ -11,6 +11,7 @@ import xarray as xr
 
 from slams import recipes
 from slams.autoencoder import Autoencoder, encode_store
+from slams.draws import Draws
 from slams.errors import SlamsError
 from slams.grid import Grid
 from slams.observation.imagery import ImageryModel
@@ -22,7 +23,7 @@ from slams.prior import Prior, denoising_loss
 from slams.recipes import train_autoencoder, train_prior
 from slams.statistics import fit, year_fraction
 from slams.store import Store, build
-from slams.training import Settings, generator_of
+from slams.training import Settings
 
 GRID = Grid(22.5)  # 8 x 16 cells
 LEVELS = np.array([500.0, 850.0])
@@ -252,7 +253,7 @@ def test_a_prior_that_predicts_the_noise(planet, tmp_path):
             prior.denoiser,
             torch.from_numpy(validation.batch(starts, 3)),
             torch.from_numpy(year_fraction(validation.times[starts])).float(),
-            generator_of(3, 0, "validation"),
+            Draws(len(starts), 3, 0, "validation"),
         )
     assert read_card(path)["validation_loss"] == pytest.approx(float(expected), rel=1e-5)
     with pytest.raises(SlamsError, match=r"parameterisation 'v' is not karras or eps"):
@@ -291,7 +292,7 @@ def test_a_prior_learns_from_whole_windows_and_is_checked_on_all(planet, tmp_pat
             prior.denoiser,
             torch.from_numpy(np.stack([planet["validation"].fields[i : i + 4] for i in range(7)])),
             torch.from_numpy(days / 365.2425).float(),
-            generator_of(3, 0, "validation"),
+            Draws(7, 3, 0, "validation"),
         )
     assert read_card(path)["validation_loss"] == pytest.approx(float(expected), rel=1e-5)
     # Of a long period, windows from its beginning to its end.
@@ -304,9 +305,9 @@ def test_a_prior_learns_from_whole_windows_and_is_checked_on_all(planet, tmp_pat
 def test_every_window_comes_with_the_day_of_its_first_step(planet, tmp_path, monkeypatch):
     seen = []
 
-    def watched(net, x, season, generator):
+    def watched(net, x, season, draws):
         seen.extend(zip(x.numpy().copy(), season.tolist(), strict=True))
-        return denoising_loss(net, x, season, generator)
+        return denoising_loss(net, x, season, draws)
 
     monkeypatch.setattr(recipes, "denoising_loss", watched)
     make_prior(planet, tmp_path)

@@ -19,7 +19,6 @@ from slams.training import (
     Settings,
     batch_indices,
     fingerprint,
-    generator_of,
     learning_rate,
     train,
 )
@@ -48,11 +47,14 @@ class Problem:
         self.y = self.x[:, :1] * self.x[:, 1:2]
         self.pause, self.calls = pause, 0
 
-    def loss(self, model, indices, generator):
+    def read(self, indices):
+        return self.x[indices], self.y[indices]
+
+    def loss(self, model, data, draws):
         self.calls += 1
         time.sleep(self.pause)
-        x = self.x[indices] + 0.1 * torch.randn(len(indices), 4, generator=generator)
-        return (model(x) - self.y[indices]).square().mean()
+        x, y = data
+        return (model(x + 0.1 * draws.normal(4)) - y).square().mean()
 
     @torch.no_grad()
     def check(self, model):
@@ -61,6 +63,7 @@ class Problem:
     def run(self, folder, settings=TINY, name="a", loss=None):
         return train(
             self.model,
+            self.read,
             loss or self.loss,
             self.check,
             samples=SAMPLES,
@@ -105,6 +108,15 @@ def test_the_learning_rate_warms_up_and_falls_to_zero():
     assert learning_rate(Settings(steps=9, batch=1, warmup_steps=0), 0) == 1e-3
 
 
+def test_the_learning_rate_may_fall_along_a_line():
+    settings = Settings(steps=50, batch=1, learning_rate=0.5, warmup_steps=5, schedule="linear")
+    rates = np.array([learning_rate(settings, step) for step in range(50)])
+    assert rates[5:] == pytest.approx(0.5 * (1 - np.arange(5, 50) / 50))
+    assert rates[:5] == pytest.approx(0.1 * np.arange(1, 6) * (1 - np.arange(5) / 50))
+    with pytest.raises(SlamsError, match=r"schedule: 'step' is not cosine or linear"):
+        learning_rate(Settings(steps=9, batch=1, schedule="step"), 0)
+
+
 @pytest.mark.parametrize(("count", "batch"), [(10, 3), (7, 7), (3, 8), (1, 4)])
 def test_every_epoch_holds_every_sample_once(count, batch):
     steps = 4 * count
@@ -116,17 +128,6 @@ def test_every_epoch_holds_every_sample_once(count, batch):
         assert len({tuple(epoch) for epoch in epochs}) > len(epochs) // 2
         other = [batch_indices(count, batch, step, 6) for step in range(steps)]
         assert not np.array_equal(drawn, np.concatenate(other))
-
-
-def test_random_numbers_depend_on_seed_step_and_stream_alone():
-    def draw(*key):
-        return torch.rand(4, generator=generator_of(*key))
-
-    first = draw(1, 2)
-    torch.manual_seed(99)
-    assert torch.equal(draw(1, 2), first)
-    others = [draw(1, 3), draw(2, 2), draw(1, 2, "validation"), draw(12, 0), draw(1, 20)]
-    assert all(not torch.equal(first, other) for other in others)
 
 
 class Slope(nn.Module):
@@ -153,6 +154,7 @@ def slope_run(folder, slopes, **changes):
 
     train(
         Slope(),
+        torch.from_numpy,
         lambda model, *_: model(next(given)),
         check,
         samples=1,
@@ -240,6 +242,7 @@ def test_without_a_sample_the_window_is_named(tmp_path):
     with pytest.raises(SlamsError, match=r"periods\.train holds no window"):
         train(
             Slope(),
+            torch.from_numpy,
             lambda *_: None,
             lambda _: 0.0,
             samples=0,
@@ -256,8 +259,8 @@ def test_a_number_that_is_none_names_the_step_and_keeps_the_checkpoint(tmp_path,
     problem = Problem()
     settings = Settings(**{**vars(TINY), "checkpoint_every": 4})
 
-    def loss(model, indices, generator):
-        value = problem.loss(model, indices, generator)
+    def loss(*arguments):
+        value = problem.loss(*arguments)
         if problem.calls < 11:
             return value
         # The root's gradient at zero is infinite, its value is not.
@@ -351,6 +354,72 @@ def test_sigterm_writes_a_checkpoint_and_ends(tmp_path, whole):
     again = Problem()
     assert_same_run(again.run(tmp_path, settings), whole)
     assert again.calls == TINY.steps - 8
+
+
+# A training whose eighth step, or second validation, lasts; the former in one call of torch.
+LONG = """
+import pathlib, sys, time
+import torch
+import test_training as t
+from slams import stop
+
+stop.GRACE = 0.5
+folder, where = pathlib.Path(sys.argv[1]), sys.argv[2]
+problem, checks = t.Problem(), []
+check = problem.check
+
+def loss(*arguments):
+    if where != "validation" and problem.calls == 7:
+        print("long", flush=True)
+        large = torch.ones(9000, 9000)
+        large @ large
+    return t.Problem.loss(problem, *arguments)
+
+def slow(model):
+    checks.append(1)
+    if where == "validation" and len(checks) == 2:
+        print("long", flush=True)
+        time.sleep(60)
+    return check(model)
+
+if where == "normalised step":
+    problem.model.insert(1, torch.nn.BatchNorm1d(8))
+problem.check = slow
+problem.run(folder, t.RARE, loss=loss)
+"""
+RARE = Settings(**{**vars(TINY), "checkpoint_every": 1000})
+
+
+@pytest.mark.parametrize(
+    ("where", "step"), [("step", 7), ("validation", 10), ("normalised step", 0)]
+)
+def test_sigterm_does_not_wait_for_what_lasts(tmp_path, whole, where, step):
+    run = subprocess.Popen(
+        [sys.executable, "-c", LONG, str(tmp_path), where],
+        cwd=Path(__file__).parent,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert run.stdout.readline() == "long\n"
+        time.sleep(0.2)
+        run.terminate()
+        began = time.monotonic()
+        said = run.communicate(timeout=30)[1]
+        assert time.monotonic() - began < 5
+    finally:
+        run.kill()
+    assert run.returncode == 1
+    assert f"stopped by SIGTERM: the same command goes on from step {step}" in said
+    if where == "normalised step":
+        # Half a step has changed what was measured of the batches.
+        assert not (tmp_path / "checkpoint.pt").exists()
+        return
+    again = Problem()
+    assert_same_run(again.run(tmp_path, RARE), whole)
+    assert again.calls == TINY.steps - step
 
 
 SLOW = Settings(**{**vars(TINY), "steps": 120})

@@ -14,7 +14,9 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
+from slams import world
 from slams.channels import CHANNELS
+from slams.draws import Draws
 from slams.errors import SlamsError
 from slams.observation.imagery import (
     ImageryModel,
@@ -87,23 +89,27 @@ def train_imagery(
 
     def inputs(store: Store, chosen: np.ndarray) -> Tensor:
         x = torch.from_numpy(store.batch(chosen, 1)[:, 0])
-        return torch.cat([x, context(normalisation, store.times[chosen])], dim=1).to(device)
+        return torch.cat([x, context(normalisation, store.times[chosen])], dim=1)
 
-    def loss(net: nn.Module, indices: np.ndarray, generator: torch.Generator) -> Tensor:
-        goal = torch.from_numpy(targets[indices]).to(device)
-        return likelihood_loss(net, inputs(training, fields[indices]), goal)
+    def read(indices: np.ndarray) -> tuple[Tensor, Tensor]:
+        return inputs(training, fields[indices]), torch.from_numpy(targets[indices])
+
+    def loss(net: nn.Module, data: tuple[Tensor, Tensor], draws: Draws) -> Tensor:
+        return likelihood_loss(net, *data) * _weight(data[1])
 
     chosen = spread_out(np.arange(len(check_fields)))
 
     def check(net: nn.Module) -> float:
         def measure(part: np.ndarray, _: int) -> float:
             goal = torch.from_numpy(check_targets[part]).to(device)
-            return float(likelihood_loss(net, inputs(validation, check_fields[part]), goal))
+            x = inputs(validation, check_fields[part]).to(device)
+            return float(likelihood_loss(net, x, goal))
 
         return averaged(chosen, measure)
 
     _, curve, card = train(
         network,
+        read,
         loss,
         check,
         samples=len(fields),
@@ -127,6 +133,12 @@ def train_imagery(
     write_model(target, curve, card, attributes)
     with atomic(target) as temporary:
         model.save(temporary, card)
+
+
+def _weight(targets: Tensor) -> Tensor:
+    """By how much a share's mean over the pixels seen counts, beside those of other processes."""
+    seen = torch.isfinite(targets).sum().double()
+    return (world.size() * seen / world.summed(seen).clamp_min(1)).to(targets)
 
 
 def _residuals(

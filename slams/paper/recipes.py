@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from slams.draws import Draws
 from slams.paper.autoencoder import PaperAutoencoder
 from slams.recipes import averaged, rolled, spread_out, write_autoencoder
 from slams.store import Store
@@ -33,11 +34,12 @@ def train_paper_autoencoder(
     torch.manual_seed(seed)
     model = PaperAutoencoder(*training.shape)
 
-    def loss(net: nn.Module, indices: np.ndarray, generator: torch.Generator) -> Tensor:
-        x = torch.from_numpy(training.batch(indices, 1)[:, 0])
+    def read(indices: np.ndarray) -> Tensor:
+        return torch.from_numpy(training.batch(indices, 1)[:, 0])
+
+    def loss(net: nn.Module, x: Tensor, draws: Draws) -> Tensor:
         if settings.roll_longitude:
-            x = rolled(x, generator)
-        x = x.to(device)
+            x = rolled(x, draws)
         return F.mse_loss(net(x), x)
 
     chosen = spread_out(np.arange(len(validation.fields)))
@@ -51,6 +53,7 @@ def train_paper_autoencoder(
 
     _, curve, card = train(
         model,
+        read,
         loss,
         check,
         samples=len(training.fields),
