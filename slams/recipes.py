@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ from slams import world
 from slams.autoencoder import Autoencoder, reconstruction_error, reconstruction_loss
 from slams.draws import Draws
 from slams.errors import SlamsError
+from slams.gaussian import GaussianBase
 from slams.grid import Grid
 from slams.paper.autoencoder import PaperAutoencoder
 from slams.paper.denoiser import EpsDenoiser, eps_loss
@@ -22,6 +23,7 @@ from slams.prior import Denoiser, Prior, denoising_loss
 from slams.provenance import atomic
 from slams.statistics import year_fraction
 from slams.store import Store
+from slams.trainer import PLAIN, Trainer
 from slams.training import Settings, train
 
 VALIDATION_SAMPLES = 256  # at most so many windows measure the validation loss
@@ -89,6 +91,7 @@ def train_autoencoder(
     fingerprint: str,
     device: torch.device,
     attributes: Mapping[str, str],
+    trainer: Trainer = PLAIN,
 ) -> None:
     """Train the autoencoder on the fields of ``training`` and write it to ``target``.
 
@@ -129,7 +132,10 @@ def train_autoencoder(
         folder=checkpoints,
         fingerprint=fingerprint,
         device=device,
+        trainer=trainer,
     )
+    if world.rank():
+        return  # the first process writes
     model.standardise(training)
     write_autoencoder(target, model.cpu(), validation, curve, card, attributes)
 
@@ -157,6 +163,7 @@ def train_prior(
     fingerprint: str,
     device: torch.device,
     attributes: Mapping[str, str],
+    trainer: Trainer = PLAIN,
 ) -> None:
     """Train a diffusion prior over windows of ``training`` and write it to ``target``.
 
@@ -173,15 +180,17 @@ def train_prior(
     torch.manual_seed(seed)
     longitude = not settings.roll_longitude
     model: Denoiser | EpsDenoiser
+    base: GaussianBase | None = None
     if parameterisation == "eps":
         parts = {key: architecture[key] for key in ("width", "blocks", "embedding")}
         model = EpsDenoiser(window, *training.shape, **parts, longitude=longitude)
     elif parameterisation == "karras":
         model = Denoiser(window, *training.shape, **architecture, longitude=longitude)
-        if model.base is not None:
-            model.base.fit(training, starts, validation)
+        base = model.base
     else:
         raise SlamsError(f"prior: parameterisation {parameterisation!r} is not karras or eps")
+    if base is not None:
+        _fit_base(base, training, starts, validation, checkpoints / "base.pt", fingerprint, device)
 
     measure = eps_loss if parameterisation == "eps" else denoising_loss
 
@@ -214,10 +223,49 @@ def train_prior(
         folder=checkpoints,
         fingerprint=fingerprint,
         device=device,
+        constant=("base.",),
+        trainer=trainer,
     )
-    if isinstance(model, Denoiser) and model.base is not None:
-        card["base_ridge"] = model.base.ridge
+    if world.rank():
+        return  # the first process writes
+    if base is not None:
+        card["base_ridge"] = base.ridge
     prior = Prior(model.cpu(), statistics, step_hours=step_hours, autoencoder=autoencoder)
     write_model(target, curve, card, attributes)
     with atomic(target) as temporary:
         prior.save(temporary)
+
+
+def _fit_base(
+    base: GaussianBase,
+    training: Store,
+    starts: np.ndarray,
+    validation: Store,
+    path: Path,
+    fingerprint: str,
+    device: torch.device,
+) -> None:
+    """Fit a prior's base, or take the one that ``path`` keeps of this very run.
+
+    Of several processes the first fits it and the others read it.
+    """
+    if not world.rank() and not _read_base(base, path, fingerprint):
+        base.fit(training, starts, validation)
+        kept = {"fingerprint": fingerprint, "weights": base.state_dict(), "ridge": base.ridge}
+        with atomic(path) as temporary:
+            torch.save(kept, temporary)
+    world.wait(device)
+    if world.rank() and not _read_base(base, path, fingerprint):
+        raise SlamsError(f"{path}: not what the first process has written; is the folder shared?")
+
+
+def _read_base(base: GaussianBase, path: Path, fingerprint: str) -> bool:
+    """Set the base to the one kept in a file; returns whether it was there."""
+    if not path.is_file():
+        return False
+    kept = cast(dict[str, Any], torch.load(path, map_location="cpu", weights_only=True))
+    if kept["fingerprint"] != fingerprint:
+        return False
+    base.load_state_dict(kept["weights"])
+    base.ridge = kept["ridge"]
+    return True

@@ -29,6 +29,7 @@ from slams.errors import SlamsError
 from slams.feed import Feed, Read
 from slams.progress import Progress
 from slams.stop import Stop
+from slams.trainer import PLAIN, Trainer
 from slams.training_run import Loss, Run, Settings
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ def train(
     fingerprint: str,
     device: torch.device,
     constant: tuple[str, ...] = (),
+    trainer: Trainer = PLAIN,
 ) -> tuple[nn.Module, pd.DataFrame, dict[str, Any]]:
     """Train ``model`` in place; go on from the checkpoint in ``folder`` where there is one.
 
@@ -95,7 +97,7 @@ def train(
         raise SlamsError("periods.train holds no window of the length that `window` asks for")
     _check_shares(model, settings.batch)
     with _alone_in(folder, device):
-        run = Run(model, settings, device, folder, fingerprint, constant)
+        run = Run(model, settings, device, folder, fingerprint, constant, trainer)
         run.resume()
         with Stop(run.rescue).watch() as stop:
             _walk(run, read, loss, validation_loss, stop, samples, seed)

@@ -11,22 +11,24 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
-from lightning.fabric.plugins.environments import LightningEnvironment
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from slams import world
+from slams.compilation import compiled, told_by_compiler
 from slams.draws import Draws
 from slams.errors import SlamsError
 from slams.feed import Data, Feed
 from slams.progress import Progress
 from slams.provenance import atomic
 from slams.stop import Stop
+from slams.trainer import PLAIN, Trainer, fabric, named
 
 log = logging.getLogger(__name__)
 
+LOGGED = 10  # steps from one entry of TensorBoard to the next
 # loss(model, data, draws) -> scalar: the mean over the samples that the data are of.
 Loss = Callable[[nn.Module, Data, Draws], Tensor]
 
@@ -60,16 +62,23 @@ class Run:
         folder: Path,
         fingerprint: str,
         constant: tuple[str, ...] = (),
+        trainer: Trainer = PLAIN,
     ) -> None:
         self.settings, self.device, self.fingerprint = settings, device, fingerprint
         self.path, self.constant = folder / "checkpoint.pt", constant
-        self.fabric = _fabric(device, settings.precision)
+        self.fabric = fabric(trainer, device, settings.precision, folder)
         self.model = model.to(device)
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         self.average = AveragedModel(model)
-        self.wrapped, self.optimizer = self.fabric.setup(model, optimizer)
+        self.compiled = trainer.compile
+        network = compiled(model) if trainer.compile else model
+        # The constant buffers are everywhere the same, and may be large.
+        buffers = [name for name, _ in network.named_buffers() if self._constant(name)]
+        DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(network, buffers)
+        # Compiled is what the processes share the gradients of, not the other way round.
+        self.wrapped, self.optimizer = self.fabric.setup(network, optimizer, _reapply_compile=False)
         self.done, self.saved, self.began = 0, 0, time.monotonic()
         self.stepped, self.waited = 0.0, 0.0  # seconds in steps; of these, waiting for data
         self.rows: list[dict[str, float]] = []
@@ -147,9 +156,10 @@ class Run:
             group["lr"] = rate
         self._in_step = True
         data = feed.take()
-        with self.fabric.autocast():
+        with told_by_compiler(), self.fabric.autocast():
             value = loss(self.wrapped, data, draws)
-        self.fabric.backward(value)
+        with told_by_compiler():
+            self.fabric.backward(value)
         norm = self.fabric.clip_gradients(
             self.wrapped,
             self.optimizer,
@@ -178,6 +188,8 @@ class Run:
             self.waited += feed.waited - waited
             self._in_step = False
         self.optimizer.zero_grad(set_to_none=True)
+        if self.done % LOGGED == 0:
+            self.fabric.log_dict({"train_loss": number, "learning_rate": rate}, self.done)
         return stopped > 0
 
     def _check(self, number: float, quantity: str) -> None:
@@ -221,6 +233,7 @@ class Run:
                     for name, value in self._changed(averaged).items()
                 }
         row = self.rows[-1]
+        self.fabric.log("validation_loss", measured, self.done)
         progress.line(
             f"train {row['train_loss']:.4f}, validation {measured:.4f}, "
             f"{self.waiting:.1%} waiting for data"
@@ -231,6 +244,11 @@ class Run:
     def waiting(self) -> float:
         """The share of a step that was spent on waiting for data."""
         return self.waited / self.stepped if self.stepped else 0.0
+
+    @property
+    def rate(self) -> float:
+        """Samples a second in steps, validation and checkpoints apart."""
+        return self.done * self.settings.batch / self.stepped if self.stepped else 0.0
 
     def best_model(self) -> nn.Module:
         """The model with the averaged weights of the lowest validation loss."""
@@ -246,9 +264,14 @@ class Run:
             "best_step": self.best_step,
             "validation_loss": self.best_loss,
             "seconds": round(time.monotonic() - self.began, 1),
+            "samples_per_second": round(self.rate, 3),
             "waiting_for_data": round(self.waiting, 4),
-            "device": str(self.device.type),
+            "device": named(self.device),
             "processes": world.size(),
+            "compiled": self.compiled,
+            "torch": str(torch.__version__),
+            "network": type(self.model).__name__,
+            "architecture": getattr(self.model, "settings", {}),
             "seed": seed,
             "settings": asdict(self.settings),
             "fingerprint": self.fingerprint,
@@ -257,19 +280,14 @@ class Run:
     def _changed(self, module: nn.Module) -> dict[str, Tensor]:
         """A network's weights and buffers, but for the constant ones."""
         state = cast(Mapping[str, Tensor], module.state_dict())
-        return {k: v for k, v in state.items() if not k.startswith(self.constant or ("\0",))}
+        return {name: value for name, value in state.items() if not self._constant(name)}
+
+    def _constant(self, name: str) -> bool:
+        own = name.removeprefix("_orig_mod.")  # so torch.compile calls them
+        return any(own.startswith(beginning) for beginning in self.constant)
 
     def _load(self, module: nn.Module, weights: Mapping[str, Tensor]) -> None:
         module.load_state_dict({**module.state_dict(), **weights})
-
-
-def _fabric(device: torch.device, precision: str) -> Fabric:
-    """What Lightning Fabric does for us: precision, clipping, and several devices."""
-    devices = 1 if device.index is None else [device.index]
-    # Said outright: in a cluster's job it would take the job's tasks for processes of ours.
-    alone: list[Any] = [LightningEnvironment()]
-    chosen = cast(Any, precision)
-    return Fabric(accelerator=device.type, devices=devices, precision=chosen, plugins=alone)
 
 
 def _random_state(device: torch.device) -> dict[str, Tensor]:

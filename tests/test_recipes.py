@@ -13,6 +13,7 @@ from slams import recipes
 from slams.autoencoder import Autoencoder, encode_store
 from slams.draws import Draws
 from slams.errors import SlamsError
+from slams.gaussian import GaussianBase
 from slams.grid import Grid
 from slams.observation.imagery import ImageryModel
 from slams.observation.imagery_fit import train_imagery
@@ -87,6 +88,7 @@ def read_card(path):
     curve = pd.read_csv(path.with_suffix(".csv"))
     assert curve["step"].tolist() == [2, 4]
     assert card["validation_loss"] == pytest.approx(curve["validation_loss"].min())
+    assert card["network"] and card["architecture"] and card["device"].startswith("cpu, ")
     return card
 
 
@@ -328,6 +330,29 @@ def test_a_prior_goes_on_from_its_checkpoint(planet, tmp_path):
     assert (tmp_path / "half/checkpoints/prior/checkpoint.pt").is_file()
     assert not (tmp_path / "half/models").exists()
     assert same(weights(make_prior(planet, tmp_path / "half", **half)), weights(path))
+
+
+def test_the_base_of_a_prior_is_fitted_once(planet, tmp_path, monkeypatch):
+    fits, fit_base = [], GaussianBase.fit
+    monkeypatch.setattr(GaussianBase, "fit", lambda *given: fits.append(1) or fit_base(*given))
+    based = {"architecture": NET | {"modes": 3}}
+    whole = make_prior(planet, tmp_path / "whole", **based)
+    kept = tmp_path / "whole/checkpoints/prior"
+    state = torch.load(kept / "checkpoint.pt", weights_only=True)
+    # It does not change: a checkpoint is without it, the prior with it.
+    for name in ("model", "average", "best_weights"):
+        assert not any(key.startswith("base.") for key in state[name])
+    assert any(key.startswith("base.") for key in weights(whole))
+    with pytest.raises(KeyboardInterrupt):
+        make_prior(Interrupting(planet, after=5), tmp_path / "half", **based)
+    # Reads of the fit count as well as the steps'.
+    assert len(fits) == 2 and (tmp_path / "half/checkpoints/prior/base.pt").is_file()
+    again = make_prior(planet, tmp_path / "half", **based)
+    assert len(fits) == 2 and same(weights(again), weights(whole))
+    cards = [json.loads(path.with_suffix(".json").read_text()) for path in (whole, again)]
+    assert cards[0]["base_ridge"] == cards[1]["base_ridge"] > 0
+    make_prior(planet, tmp_path / "half", **{**based, "fingerprint": "g"})
+    assert len(fits) == 3
 
 
 class Interrupting(dict):

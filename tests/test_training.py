@@ -2,10 +2,12 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ import torch
 from torch import nn
 
 from slams.errors import SlamsError
+from slams.trainer import Trainer
 from slams.training import (
     Settings,
     batch_indices,
@@ -60,7 +63,7 @@ class Problem:
     def check(self, model):
         return float((model(self.x) - self.y).square().mean())
 
-    def run(self, folder, settings=TINY, name="a", loss=None):
+    def run(self, folder, settings=TINY, name="a", loss=None, **keys):
         return train(
             self.model,
             self.read,
@@ -72,6 +75,7 @@ class Problem:
             folder=folder,
             fingerprint=name,
             device=CPU,
+            **keys,
         )
 
 
@@ -198,7 +202,9 @@ def test_it_learns_and_says_what_it_did(whole, tmp_path):
     assert card["parameters"] == 4 * 8 + 8 + 8 + 1
     assert card["validation_loss"] == curve["validation_loss"].min() == problem.check(model)
     assert card["best_step"] == curve["step"][curve["validation_loss"].idxmin()]
-    assert (card["seed"], card["device"], card["fingerprint"]) == (7, "cpu", "a")
+    assert (card["seed"], card["processes"], card["fingerprint"]) == (7, 1, "a")
+    assert card["device"].startswith("cpu, ") and 0 <= card["waiting_for_data"] < 1
+    assert (card["network"], card["compiled"]) == ("Sequential", False)
     assert card["settings"]["batch"] == 6
     losses = []
 
@@ -233,6 +239,55 @@ def test_mixed_precision_trains_in_full_precision_weights(tmp_path):
     model, curve, _ = Problem().run(tmp_path, settings)
     assert weights(model).dtype == torch.float32
     assert np.isfinite(curve["validation_loss"]).all()
+
+
+# How it runs
+
+
+def needs_compiler(test):
+    return pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler")(test)
+
+
+@needs_compiler
+def test_compiled_it_gives_the_same_but_for_rounding(tmp_path, whole, caplog):
+    with caplog.at_level("INFO"):
+        model, curve, card = Problem().run(tmp_path, trainer=Trainer(compile=True))
+    assert "torch.compile: the first step takes minutes" in caplog.text
+    assert card["compiled"] is True
+    assert model.state_dict().keys() == whole[0].state_dict().keys()
+    torch.testing.assert_close(weights(model), weights(whole[0]), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(curve["train_loss"], whole[1]["train_loss"], rtol=1e-4)
+
+
+def test_what_cannot_be_compiled_is_an_error(tmp_path):
+    class Branching(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x) if float(x.sum()) > 0 else super().forward(-x)
+
+    problem = Problem()
+    problem.model = Branching(*problem.model)
+    with pytest.raises(SlamsError, match=r"trainer\.compile is true, but torch\.compile failed"):
+        problem.run(tmp_path, trainer=Trainer(compile=True))
+    assert problem.calls == 1
+
+
+def test_an_error_of_the_network_is_not_the_compilers(tmp_path):
+    problem = Problem()
+    problem.x = problem.x[:, :3]
+    with pytest.raises(RuntimeError, match=r"size of tensor|mat1 and mat2"):
+        problem.run(tmp_path)
+
+
+def test_tensorboard_is_asked_for_in_vain_or_gets_its_events(tmp_path):
+    asked = Trainer(tensorboard=True)
+    if not (find_spec("tensorboard") or find_spec("tensorboardX")):
+        with pytest.raises(SlamsError, match=r"trainer\.tensorboard is true, .*pip install"):
+            Problem().run(tmp_path, trainer=asked)
+        return
+    Problem().run(tmp_path, trainer=asked)
+    (events,) = tmp_path.glob("tensorboard/events.*")
+    text = events.read_bytes()
+    assert all(name in text for name in (b"train_loss", b"validation_loss", b"learning_rate"))
 
 
 # What goes wrong

@@ -30,6 +30,7 @@ from slams.provenance import atomic
 from slams.recipes import averaged, spread_out, write_model
 from slams.statistics import Normalisation
 from slams.store import Store
+from slams.trainer import PLAIN, Trainer
 from slams.training import Settings, train
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ def train_imagery(
     fingerprint: str,
     device: torch.device,
     attributes: Mapping[str, str],
+    trainer: Trainer = PLAIN,
 ) -> None:
     """Fit the imagery operator and write it to ``target``.
 
@@ -118,7 +120,10 @@ def train_imagery(
         folder=checkpoints,
         fingerprint=fingerprint,
         device=device,
+        trainer=trainer,
     )
+    if world.rank():
+        return  # the first process writes
     network.cpu().eval()
     residuals, strength = _residuals(model, normalisation, validation, check_fields, check_targets)
     times = validation.times[check_fields]

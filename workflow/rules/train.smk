@@ -23,7 +23,8 @@ rule train_autoencoder:
         ENVIRONMENT
     threads: config["threads"]["training"]
     resources:
-        gpu=1,
+        gpu=config["trainer"]["devices"],
+        nodes=config["trainer"]["nodes"],
     params:
         code=code("train_autoencoder"),
         autoencoder=config["autoencoder"],
@@ -103,7 +104,8 @@ rule train_prior:
         ENVIRONMENT
     threads: config["threads"]["training"]
     resources:
-        gpu=1,
+        gpu=config["trainer"]["devices"],
+        nodes=config["trainer"]["nodes"],
     params:
         code=code("train_prior"),
         prior=lambda w: experiment.prior_settings(config, w.space),
@@ -189,7 +191,8 @@ rule fit_imagery:
         ENVIRONMENT
     threads: config["threads"]["training"]
     resources:
-        gpu=1,
+        gpu=config["trainer"]["devices"],
+        nodes=config["trainer"]["nodes"],
     params:
         code=code("fit_imagery"),
         imagery=config["operators"]["imagery"],
