@@ -1,6 +1,7 @@
-"""The batches of a training, each read in a thread while the one before it is trained on."""
+"""The batches of a training, each read in a thread while those before it are trained on."""
 
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
@@ -13,9 +14,11 @@ from torch import Tensor
 Data = Any  # of a batch: a tensor or a tuple of tensors, with samples along the first axis
 Read = Callable[[np.ndarray], Data]
 
+AHEAD = 2  # batches; one more than keeps up evens out a reading that takes longer for once
+
 
 class Feed:
-    """Reads the batch of every step from ``first`` to ``last``, one ahead.
+    """Reads the batch of every step from ``first`` to ``last``, some steps ahead.
 
     ``indices`` gives the samples of a step. What a step reads depends on its number alone, so
     there is no position to keep. ``waited`` counts the seconds for which a step had to wait.
@@ -35,7 +38,9 @@ class Feed:
 
     def __enter__(self) -> "Feed":
         self._thread = ThreadPoolExecutor(1, "feed")
-        self._coming = self._ahead()
+        self._coming: deque[Future[Data]] = deque()
+        for _ in range(AHEAD):
+            self._ask()
         return self
 
     def __exit__(
@@ -48,21 +53,20 @@ class Feed:
 
     def take(self) -> Data:
         """The next step's batch, on the device."""
-        began = time.perf_counter()
-        if self._coming is None:
+        if not self._coming:
             raise IndexError(f"no step after {self._last}")
-        data = self._coming.result()
-        self._coming = self._ahead()
+        began = time.perf_counter()
+        data = self._coming.popleft().result()
         self.waited += time.perf_counter() - began
+        self._ask()
         if isinstance(data, Tensor):
             return data.to(self._device, non_blocking=True)
         return tuple(part.to(self._device, non_blocking=True) for part in data)
 
-    def _ahead(self) -> Future[Data] | None:
-        if self._next >= self._last:
-            return None
-        step, self._next = self._next, self._next + 1
-        return self._thread.submit(self._fetch, step)
+    def _ask(self) -> None:
+        if self._next < self._last:
+            self._coming.append(self._thread.submit(self._fetch, self._next))
+            self._next += 1
 
     def _fetch(self, step: int) -> Any:
         data = self._read(self._indices(step))

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import sampler
 import torch
+import training
 from sampler_figure import convergence
 from walks import WALKS
 
@@ -69,3 +70,19 @@ def test_a_method_that_diverged_leaves_its_points_out(rows, tmp_path):
     for table in (rows, broken):
         for path in save(convergence(table), tmp_path / "convergence"):
             assert path.stat().st_size > 10_000
+
+
+def test_the_trainings_benchmark_compares_the_same_work(tmp_path, monkeypatch):
+    monkeypatch.setitem(training.SIZES, "tiny", (8, 16, (25,), 1))
+    world = training.build(tmp_path, "tiny", 9, 2, torch.device("cpu"))
+    days = np.stack([training.window_of_days(world.days, 3)])
+    assert np.array_equal(days, world.fields.batch(np.array([3]), training.WINDOW))
+    with torch.no_grad():
+        encoded = world.encoder.encode(torch.from_numpy(days)).numpy()
+    stored = world.latents.batch(np.array([3]), training.WINDOW)
+    np.testing.assert_allclose(encoded, stored, rtol=1e-4, atol=1e-5)
+    assert training.plain(world, 2) > 0
+    card = training.ours(world, 3)
+    assert card["samples_per_second"] > 0 and 0 <= card["waiting_for_data"] < 1
+    # Convolutions of 5 steps x 5 channels on 8 x 16 cells, forwards and twice that backwards.
+    assert training.work(world) > 3 * 2 * 2 * 9 * 25 * 25 * 8 * 16

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from slams.feed import Feed
+from slams.feed import AHEAD, Feed
 
 CPU = torch.device("cpu")
 
@@ -32,7 +32,7 @@ def test_every_step_gets_its_own_batch_read_by_another_thread():
     assert len(threads) == 1 and threading.current_thread() not in threads
 
 
-def test_one_batch_is_read_ahead_and_no_more():
+def test_some_batches_are_read_ahead_and_no_more():
     asked = []
 
     def read(chosen):
@@ -41,8 +41,8 @@ def test_one_batch_is_read_ahead_and_no_more():
 
     with Feed(read, indices, 0, 9, CPU) as feed:
         feed.take()
-        time.sleep(0.1)
-        assert asked == [0, 1]
+        time.sleep(0.2)
+        assert asked == list(range(1 + AHEAD))
 
 
 def test_what_a_step_waits_is_counted():
@@ -54,7 +54,7 @@ def test_what_a_step_waits_is_counted():
         feed.take()
         assert feed.waited > 0.09
         before = feed.waited
-        time.sleep(0.25)  # a step that lasts longer than the reading
+        time.sleep(0.4)  # a step that lasts longer than the reading
         feed.take()
         assert feed.waited - before < 0.05
 

@@ -23,7 +23,7 @@ rule train_autoencoder:
         ENVIRONMENT
     threads: config["threads"]["training"]
     resources:
-        gpu=config["trainer"]["devices"],
+        gpu=config["trainer"]["devices"] * config["trainer"]["nodes"],
         nodes=config["trainer"]["nodes"],
     params:
         code=code("train_autoencoder"),
@@ -104,7 +104,7 @@ rule train_prior:
         ENVIRONMENT
     threads: config["threads"]["training"]
     resources:
-        gpu=config["trainer"]["devices"],
+        gpu=config["trainer"]["devices"] * config["trainer"]["nodes"],
         nodes=config["trainer"]["nodes"],
     params:
         code=code("train_prior"),
@@ -191,7 +191,7 @@ rule fit_imagery:
         ENVIRONMENT
     threads: config["threads"]["training"]
     resources:
-        gpu=config["trainer"]["devices"],
+        gpu=config["trainer"]["devices"] * config["trainer"]["nodes"],
         nodes=config["trainer"]["nodes"],
     params:
         code=code("fit_imagery"),
