@@ -136,6 +136,8 @@ class Run:
             with atomic(self.path) as temporary:
                 torch.save(state, temporary)
             self.saved = self.done
+            for logger in self.fabric.loggers:
+                logger.save()
 
     def rescue(self) -> str:
         """Save the last step made while another is going on, or a validation; say where it is."""
