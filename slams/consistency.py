@@ -362,6 +362,7 @@ def _training(config: Config) -> Iterator[str]:
         "paper.prior.pixel": config["paper"]["prior"]["pixel"],
         "paper.prior.latent": config["paper"]["prior"]["latent"],
     }
+    processes = config["trainer"]["devices"] * config["trainer"]["nodes"]
     for name, section in sections.items():
         training = section["training"]
         for key in ("warmup_steps", "validate_every"):
@@ -370,6 +371,11 @@ def _training(config: Config) -> Iterator[str]:
                     f"{name}.training.{key} is {training[key]}: more than the "
                     f"{training['steps']} steps of the training"
                 )
+        if training["batch"] % processes and name != "paper.autoencoder":
+            yield (
+                f"{name}.training.batch is {training['batch']}: not shared evenly by "
+                f"trainer.devices times trainer.nodes, {processes}"
+            )
 
 
 def _sampler(config: Config) -> Iterator[str]:

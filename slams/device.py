@@ -1,4 +1,4 @@
-"""Which device a job takes; never two jobs at once on one GPU.
+"""Which devices a job takes; never two jobs at once on one GPU.
 
 Snakemake's ``gpu`` resource is only a counter, and unlimited unless the command line limits it.
 A lock file a device, held as long as the job runs and released by the kernel when it dies,
@@ -8,8 +8,9 @@ keeps two jobs off one GPU in any case.
 import logging
 import os
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
@@ -19,9 +20,11 @@ from slams.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
+POLL = 0.2  # seconds between two looks at GPUs that other jobs have
+
 
 def choose(device: str = "auto") -> torch.device:
-    """The torch device of the configuration key ``device``: auto, cpu or cuda.
+    """The kind of torch device of the configuration key ``device``: auto, cpu or cuda.
 
     Raises ConfigError where cuda is asked for and no GPU is to be seen.
     """
@@ -34,24 +37,61 @@ def choose(device: str = "auto") -> torch.device:
 
 @contextmanager
 def claim(device: str = "auto") -> Iterator[torch.device]:
-    """Hold a device for the duration of a block; on a GPU, wait for another job to leave it.
+    """Hold a device for the duration of a block; where every GPU is taken, wait for one.
 
     Says in the log which device was taken.
     """
-    taken = choose(device)
-    if taken.type == "cpu":
-        log.info("device: cpu, %d threads", torch.get_num_threads())
+    with claim_several(device, 1) as (taken,):
         yield taken
+
+
+@contextmanager
+def claim_several(device: str, count: int) -> Iterator[list[torch.device]]:
+    """Hold ``count`` devices for the duration of a block; the CPU counts as any number.
+
+    Raises ConfigError where there are fewer GPUs.
+    """
+    if choose(device).type == "cpu":
+        log.info("device: cpu, %d threads", torch.get_num_threads())
+        yield [torch.device("cpu")] * count
         return
-    identifier = str(torch.cuda.get_device_properties(taken).uuid)
-    lock = FileLock(Path(tempfile.gettempdir()) / f"slams-gpu-{os.getuid()}-{identifier}.lock")
+    seen = torch.cuda.device_count()
+    if count > seen:
+        raise ConfigError(f"trainer.devices: {count}, but torch sees {seen} GPU(s) here")
+    with ExitStack() as stack:
+        yield sorted(_collect(stack, seen, count), key=lambda taken: taken.index or 0)
+
+
+def _collect(stack: ExitStack, seen: int, count: int) -> list[torch.device]:
+    """Take ``count`` of the GPUs, each as soon as it is free; ``stack`` gives them back."""
+    # One job at a time collects: two that hold a part each would wait for each other for ever.
+    with _lock("collect"):
+        taken: list[torch.device] = []
+        waited = False
+        while True:
+            for device in [torch.device("cuda", number) for number in range(seen)]:
+                lock = _lock(str(torch.cuda.get_device_properties(device).uuid))
+                if device in taken or not _free(lock):
+                    continue
+                stack.callback(lock.release)
+                taken.append(device)
+                log.info("device: %s, %s", device, torch.cuda.get_device_name(device))
+                if len(taken) == count:
+                    return taken
+            if not waited:
+                log.info("device: too few of %d GPUs are free; waiting for another job", seen)
+                waited = True
+            time.sleep(POLL)
+
+
+def _free(lock: FileLock) -> bool:
+    """Whether a lock was free; it is held now."""
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        log.info("device: %s is taken by another job; waiting", torch.cuda.get_device_name(taken))
-        lock.acquire()
-    try:
-        log.info("device: cuda, %s", torch.cuda.get_device_name(taken))
-        yield taken
-    finally:
-        lock.release()
+        return False
+    return True
+
+
+def _lock(name: str) -> FileLock:
+    return FileLock(Path(tempfile.gettempdir()) / f"slams-gpu-{os.getuid()}-{name}.lock")

@@ -5,6 +5,7 @@ exception keeps its traceback, in both.
 """
 
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -17,10 +18,14 @@ ERROR_MARK = "error: "  # begins the line of a log that says why a job failed
 
 
 @contextmanager
-def job(log: str | Path, threads: int = 1) -> Iterator[None]:
-    """Run a block as a job that logs to the file ``log`` and uses ``threads`` threads."""
+def job(log: str | Path, threads: int = 1, mode: str = "w") -> Iterator[None]:
+    """Run a block as a job that logs to the file ``log`` and uses ``threads`` threads.
+
+    ``mode`` is "w" for a new log, "a" where another process has begun it.
+    """
     Path(log).parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(log, mode="w")
+    Path(log).open(mode).close()
+    handler = logging.FileHandler(log, mode="a")  # several processes may write
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     root = logging.getLogger("slams")
     root.setLevel(logging.INFO)
@@ -39,6 +44,13 @@ def job(log: str | Path, threads: int = 1) -> Iterator[None]:
     finally:
         root.removeHandler(handler)
         handler.close()
+
+
+def error_in(log: str | Path) -> str | None:
+    """The message, from its mark on, with which a job that wrote this log failed, if it did."""
+    text = Path(log).read_text(errors="replace")
+    found = re.search(f"^{ERROR_MARK}", text, re.MULTILINE)
+    return text[found.start() :].strip() if found else None
 
 
 def _write(log: str | Path, text: str) -> None:

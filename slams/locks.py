@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from slams.job import ERROR_MARK
+from slams.job import error_in
 
 _held: list[int] = []  # file descriptors, open as long as this process lives
 _began = time.time()
@@ -64,8 +64,7 @@ def failures(logs: Path) -> list[str]:
     found = []
     for path in sorted(logs.rglob("*.log")):
         if path.stat().st_mtime >= _began - 1:
-            text = path.read_text(errors="replace")
-            error = re.search(f"^{ERROR_MARK}", text, re.MULTILINE)
+            error = error_in(path)
             if error:
-                found.append(f"{path}: {text[error.start() :].strip()}")
+                found.append(f"{path}: {error}")
     return found

@@ -19,6 +19,7 @@ import xarray as xr
 from torch import Tensor, nn
 
 from slams.autoencoder import Autoencoder
+from slams.draws import Draws
 from slams.errors import SlamsError
 from slams.gaussian import GaussianBase
 from slams.nets import UNet, WindowNetwork
@@ -127,12 +128,10 @@ def draw_sigma(batch: int, generator: torch.Generator) -> Tensor:
     return (LOG_SIGMA_MEAN + LOG_SIGMA_DEVIATION * normal).exp()
 
 
-def denoising_loss(
-    model: nn.Module, x: Tensor, season: Tensor, generator: torch.Generator
-) -> Tensor:
-    """Karras-weighted denoising loss of windows ``x`` (batch, step, channel, lat, lon)."""
-    sigma = draw_sigma(len(x), generator).to(x.device)
-    noise = torch.randn(x.shape, generator=generator).to(x.device)
+def denoising_loss(model: nn.Module, x: Tensor, season: Tensor, draws: Draws) -> Tensor:
+    """Karras-weighted denoising loss of windows ``x`` (share, step, channel, lat, lon)."""
+    sigma = draws.few(draw_sigma).to(x.device)
+    noise = draws.normal(*x.shape[1:], device=x.device)
     spread = sigma.view(-1, 1, 1, 1, 1)
     estimate = model(x + spread * noise, sigma, season)
     return ((1 + spread**2) / spread**2 * (estimate - x) ** 2).mean()

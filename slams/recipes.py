@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -11,8 +11,11 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
+from slams import world
 from slams.autoencoder import Autoencoder, Encode, reconstruction_error, reconstruction_loss
+from slams.draws import Draws
 from slams.errors import SlamsError
+from slams.gaussian import GaussianBase
 from slams.grid import Grid
 from slams.paper.autoencoder import PaperAutoencoder
 from slams.paper.denoiser import EpsDenoiser, eps_loss
@@ -20,14 +23,15 @@ from slams.prior import Denoiser, Prior, denoising_loss
 from slams.provenance import atomic
 from slams.statistics import year_fraction
 from slams.store import Store
-from slams.training import Settings, generator_of, train
+from slams.trainer import PLAIN, Trainer
+from slams.training import Settings, train
 
 VALIDATION_SAMPLES = 256  # at most so many windows measure the validation loss
 
 
-def rolled(x: Tensor, generator: torch.Generator) -> Tensor:
-    """``x`` (batch, ..., longitude), each by its own random rotation about the axis."""
-    turns = torch.randint(x.shape[-1], (len(x),), generator=generator).tolist()
+def rolled(x: Tensor, draws: Draws) -> Tensor:
+    """``x`` (share, ..., longitude), each by its own random rotation about the axis."""
+    turns = draws.few(lambda n, g: torch.randint(x.shape[-1], (n,), generator=g)).tolist()
     return torch.stack([field.roll(by, -1) for field, by in zip(x, turns, strict=True)])
 
 
@@ -38,9 +42,13 @@ def spread_out(starts: np.ndarray) -> np.ndarray:
 
 
 def averaged(chosen: np.ndarray, measure: Callable[[np.ndarray, int], float]) -> float:
-    """The mean of ``measure(samples, number)`` over the ``chosen`` samples, few at a time."""
+    """The mean of ``measure(samples, number)`` over the ``chosen`` samples, few at a time.
+
+    Of several processes each measures some, and their results add up to the mean.
+    """
     parts = np.array_split(chosen, max(len(chosen) // 32, 1))
-    return sum(len(part) * measure(part, n) for n, part in enumerate(parts)) / len(chosen)
+    mine = list(enumerate(parts))[world.rank() :: world.size()]
+    return sum(len(part) * measure(part, n) for n, part in mine) / len(chosen)
 
 
 def write_model(
@@ -88,6 +96,7 @@ def train_autoencoder(
     fingerprint: str,
     device: torch.device,
     attributes: Mapping[str, str],
+    trainer: Trainer = PLAIN,
 ) -> None:
     """Train the autoencoder on the fields of ``training`` and write it to ``target``.
 
@@ -98,28 +107,28 @@ def train_autoencoder(
     model = Autoencoder(*training.shape, **architecture)
     weights = torch.from_numpy(_area(training)).float().to(device)
 
-    def noise(count: int, generator: torch.Generator) -> Tensor:
-        return latent_noise * torch.randn((count, *model.latent_shape), generator=generator)
+    def read(indices: np.ndarray) -> Tensor:
+        return torch.from_numpy(training.batch(indices, 1)[:, 0])
 
-    def loss(net: nn.Module, indices: np.ndarray, generator: torch.Generator) -> Tensor:
-        x = torch.from_numpy(training.batch(indices, 1)[:, 0])
-        if settings.roll_longitude:
-            x = rolled(x, generator)
-        drawn = noise(len(x), generator).to(device)
-        return reconstruction_loss(net, x.to(device), weights, drawn)
+    def error(net: nn.Module, x: Tensor, draws: Draws) -> Tensor:
+        noise = latent_noise * draws.normal(*model.latent_shape, device=device)
+        return reconstruction_loss(net, x, weights, noise)
+
+    def loss(net: nn.Module, x: Tensor, draws: Draws) -> Tensor:
+        return error(net, rolled(x, draws) if settings.roll_longitude else x, draws)
 
     chosen = spread_out(np.arange(len(validation.fields)))
 
     def check(net: nn.Module) -> float:
         def measure(part: np.ndarray, number: int) -> float:
             x = torch.from_numpy(validation.batch(part, 1)[:, 0]).to(device)
-            drawn = noise(len(x), generator_of(seed, number, "validation")).to(device)
-            return float(reconstruction_loss(net, x, weights, drawn))
+            return float(error(net, x, Draws(len(x), seed, number, "validation")))
 
         return averaged(chosen, measure)
 
     _, curve, card = train(
         model,
+        read,
         loss,
         check,
         samples=len(training.fields),
@@ -128,7 +137,10 @@ def train_autoencoder(
         folder=checkpoints,
         fingerprint=fingerprint,
         device=device,
+        trainer=trainer,
     )
+    if world.rank():
+        return  # the first process writes
     model.standardise(training)
     write_autoencoder(target, model.cpu(), validation, curve, card, attributes)
 
@@ -156,6 +168,7 @@ def train_prior(
     fingerprint: str,
     device: torch.device,
     attributes: Mapping[str, str],
+    trainer: Trainer = PLAIN,
 ) -> None:
     """Train a diffusion prior over windows of ``training`` and write it to ``target``.
 
@@ -172,40 +185,41 @@ def train_prior(
     torch.manual_seed(seed)
     longitude = not settings.roll_longitude
     model: Denoiser | EpsDenoiser
+    base: GaussianBase | None = None
     if parameterisation == "eps":
         parts = {key: value for key, value in architecture.items() if key != "modes"}
         model = EpsDenoiser(window, *training.shape, **parts, longitude=longitude)
     elif parameterisation == "karras":
         model = Denoiser(window, *training.shape, **architecture, longitude=longitude)
-        if model.base is not None:
-            model.base.fit(training, starts, validation)
+        base = model.base
     else:
         raise SlamsError(f"prior: parameterisation {parameterisation!r} is not karras or eps")
+    if base is not None:
+        _fit_base(base, training, starts, validation, checkpoints / "base.pt", fingerprint, device)
 
-    def error(net: nn.Module, x: Tensor, season: Tensor, generator: torch.Generator) -> Tensor:
-        measure = eps_loss if parameterisation == "eps" else denoising_loss
-        return measure(net, x.to(device), season, generator)
+    measure = eps_loss if parameterisation == "eps" else denoising_loss
 
-    def read(store: Store, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
+    def windows(store: Store, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
         season = torch.from_numpy(year_fraction(store.times[chosen])).float()
-        return torch.from_numpy(store.batch(chosen, window)), season.to(device)
+        return torch.from_numpy(store.batch(chosen, window)), season
 
-    def loss(net: nn.Module, indices: np.ndarray, generator: torch.Generator) -> Tensor:
-        x, season = read(training, starts[indices])
-        if settings.roll_longitude:
-            x = rolled(x, generator)
-        return error(net, x, season, generator)
+    def read(indices: np.ndarray) -> tuple[Tensor, Tensor]:
+        return windows(training, starts[indices])
+
+    def loss(net: nn.Module, data: tuple[Tensor, Tensor], draws: Draws) -> Tensor:
+        x, season = data
+        return measure(net, rolled(x, draws) if settings.roll_longitude else x, season, draws)
 
     def check(net: nn.Module) -> float:
-        def measure(part: np.ndarray, number: int) -> float:
-            x, season = read(validation, part)
-            generator = generator_of(seed, number, "validation")
-            return float(error(net, x, season, generator))
+        def measured(part: np.ndarray, number: int) -> float:
+            x, season = (of_all.to(device) for of_all in windows(validation, part))
+            return float(measure(net, x, season, Draws(len(x), seed, number, "validation")))
 
-        return averaged(checked, measure)
+        return averaged(checked, measured)
 
     _, curve, card = train(
         model,
+        read,
         loss,
         check,
         samples=len(starts),
@@ -214,10 +228,49 @@ def train_prior(
         folder=checkpoints,
         fingerprint=fingerprint,
         device=device,
+        constant=("base.",),
+        trainer=trainer,
     )
-    if isinstance(model, Denoiser) and model.base is not None:
-        card["base_ridge"] = model.base.ridge
+    if world.rank():
+        return  # the first process writes
+    if base is not None:
+        card["base_ridge"] = base.ridge
     prior = Prior(model.cpu(), statistics, step_hours=step_hours, autoencoder=autoencoder)
     write_model(target, curve, card, attributes)
     with atomic(target) as temporary:
         prior.save(temporary)
+
+
+def _fit_base(
+    base: GaussianBase,
+    training: Store,
+    starts: np.ndarray,
+    validation: Store,
+    path: Path,
+    fingerprint: str,
+    device: torch.device,
+) -> None:
+    """Fit a prior's base, or take the one that ``path`` keeps of this very run.
+
+    Of several processes the first fits it and the others read it.
+    """
+    if not world.rank() and not _read_base(base, path, fingerprint):
+        base.fit(training, starts, validation)
+        kept = {"fingerprint": fingerprint, "weights": base.state_dict(), "ridge": base.ridge}
+        with atomic(path) as temporary:
+            torch.save(kept, temporary)
+    world.wait(device)
+    if world.rank() and not _read_base(base, path, fingerprint):
+        raise SlamsError(f"{path}: not what the first process has written; is the folder shared?")
+
+
+def _read_base(base: GaussianBase, path: Path, fingerprint: str) -> bool:
+    """Set the base to the one kept in a file; returns whether it was there."""
+    if not path.is_file():
+        return False
+    kept = cast(dict[str, Any], torch.load(path, map_location="cpu", weights_only=True))
+    if kept["fingerprint"] != fingerprint:
+        return False
+    base.load_state_dict(kept["weights"])
+    base.ridge = kept["ridge"]
+    return True

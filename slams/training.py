@@ -1,61 +1,49 @@
-"""One training loop for every network: EMA, validation, checkpoints, resume.
+"""One training loop for every network: EMA, validation, checkpoints, resume, several devices.
 
 A step's batch and its random numbers depend on the seed and the step's number alone, so a run
 that was killed and goes on from its last checkpoint gives the same weights, bit for bit on one
-CPU device, as a run that was never killed.
+CPU device, as a run that was never killed. Where several processes train together
+(:mod:`slams.world`) each takes its share of the same batch, and the numbers are the same again,
+but for the order in which sums are rounded.
 """
 
 import hashlib
 import json
 import logging
 import math
-import signal
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from filelock import FileLock, Timeout
-from lightning.fabric import Fabric
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from tqdm import tqdm
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from slams import world
+from slams.draws import Draws
 from slams.errors import SlamsError
-from slams.provenance import atomic
+from slams.feed import Feed, Read
+from slams.progress import Progress
+from slams.stop import Stop
+from slams.trainer import PLAIN, Trainer
+from slams.training_run import Loss, Run, Settings
 
 log = logging.getLogger(__name__)
 
-# loss(model, indices, generator) -> scalar: the indices are those of the training samples.
-Loss = Callable[[nn.Module, np.ndarray, torch.Generator], Tensor]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a network is trained; the keys of every ``training`` section of the configuration."""
-
-    steps: int
-    batch: int
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-3
-    warmup_steps: int = 50
-    ema_decay: float = 0.999
-    clip_norm: float = 1.0
-    validate_every: int = 200
-    checkpoint_every: int = 200
-    precision: str = "32-true"
-    roll_longitude: bool = False
-
 
 def learning_rate(settings: Settings, step: int) -> float:
-    """Linear warm-up, then half a cosine down to zero at the last step."""
+    """Linear warm-up, times half a cosine or a straight line down to zero after the last step."""
     warm = min(1.0, (step + 1) / max(settings.warmup_steps, 1))
-    return settings.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+    done = step / settings.steps
+    if settings.schedule == "linear":
+        return settings.learning_rate * warm * (1 - done)
+    if settings.schedule == "cosine":
+        return settings.learning_rate * warm * 0.5 * (1 + math.cos(math.pi * done))
+    raise SlamsError(f"training.schedule: {settings.schedule!r} is not cosine or linear")
 
 
 def batch_indices(count: int, batch: int, step: int, seed: int) -> np.ndarray:
@@ -74,33 +62,9 @@ def batch_indices(count: int, batch: int, step: int, seed: int) -> np.ndarray:
     )
 
 
-def generator_of(seed: int, step: int, stream: str = "train") -> torch.Generator:
-    """A CPU generator that depends on the seed, the step and the stream's name alone."""
-    text = f"{seed}/{stream}/{step}".encode()
-    number = int.from_bytes(hashlib.sha256(text).digest()[:7], "big")
-    return torch.Generator().manual_seed(number)
-
-
-class _Stop:
-    """Turns SIGTERM, a cluster's time limit, into an orderly end after the running step."""
-
-    def __init__(self) -> None:
-        self.requested = False
-
-    @contextmanager
-    def watch(self) -> Iterator["_Stop"]:
-        before = signal.signal(signal.SIGTERM, self._request)
-        try:
-            yield self
-        finally:
-            signal.signal(signal.SIGTERM, before)
-
-    def _request(self, *_: object) -> None:
-        self.requested = True
-
-
 def train(
     model: nn.Module,
+    read: Read,
     loss: Loss,
     validation_loss: Callable[[nn.Module], float],
     *,
@@ -110,42 +74,95 @@ def train(
     folder: Path,
     fingerprint: str,
     device: torch.device,
+    constant: tuple[str, ...] = (),
+    trainer: Trainer = PLAIN,
 ) -> tuple[nn.Module, pd.DataFrame, dict[str, Any]]:
     """Train ``model`` in place; go on from the checkpoint in ``folder`` where there is one.
 
-    ``loss`` gives the mean loss over the training samples of the indices it gets (of
-    ``samples`` in all), with every random number from the generator it gets;
-    ``validation_loss`` gives the loss over the validation period. ``fingerprint`` names
-    configuration, code and data: a checkpoint with another one is not used. Returns the
-    averaged model with the lowest validation loss, the loss curve (step, train_loss,
-    validation_loss, seconds) and a card of facts about the run. Raises SlamsError where the
-    loss or its gradient is not finite: the last good checkpoint stays. SIGTERM ends it after the
-    running step, with a checkpoint and SystemExit.
+    ``read`` gives the data of training samples (of ``samples`` in all), on the CPU and in another
+    thread; ``loss`` their mean loss, with every random number from the draws it gets.
+    ``validation_loss`` gives the loss over the validation period, or where several processes train
+    together this one's part of it: their sum is the loss. ``fingerprint`` names configuration,
+    code and data: a checkpoint with another one is not used. ``constant`` are the beginnings of
+    the names of buffers that no training changes and the caller has set: checkpoints leave them
+    out.
+
+    Returns the averaged model with the lowest validation loss, the loss curve (step, train_loss,
+    validation_loss, seconds) and a card of facts about the run. Raises SlamsError where the loss
+    or its gradient is not finite: the last good checkpoint stays. SIGTERM ends it after the
+    running step, with a checkpoint and SystemExit; where that step lasts, the checkpoint is of
+    the step before it.
     """
     if samples < 1:
         raise SlamsError("periods.train holds no window of the length that `window` asks for")
-    folder.mkdir(parents=True, exist_ok=True)
-    with _alone_in(folder), _Stop().watch() as stop:
-        run = _Run(model, settings, device, folder, fingerprint)
+    _check_shares(model, settings.batch)
+    with _alone_in(folder, device):
+        run = Run(model, settings, device, folder, fingerprint, constant, trainer)
         run.resume()
-        for step in _progress(run.done, settings.steps):
-            indices = batch_indices(samples, settings.batch, step, seed)
-            run.step(loss, indices, generator_of(seed, step))
-            if run.done % settings.validate_every == 0 or run.done == settings.steps:
-                run.validate(validation_loss)
-            if run.done % settings.checkpoint_every == 0 or stop.requested:
-                run.save()
-            if stop.requested:
-                raise SystemExit(
-                    f"stopped by SIGTERM at step {run.done}; the same command goes on from there"
-                )
-        run.save()
+        with Stop(run.rescue).watch() as stop:
+            _walk(run, read, loss, validation_loss, stop, samples, seed)
+            run.save()
         return run.best_model(), pd.DataFrame(run.rows), run.card(seed)
 
 
+def _walk(
+    run: Run,
+    read: Read,
+    loss: Loss,
+    validation_loss: Callable[[nn.Module], float],
+    stop: Stop,
+    samples: int,
+    seed: int,
+) -> None:
+    """Take the steps that are left, with their validations and checkpoints."""
+    settings = run.settings
+    mine = world.share(settings.batch)
+
+    def indices(step: int) -> np.ndarray:
+        return batch_indices(samples, settings.batch, step, seed)[mine]
+
+    feed = Feed(read, indices, run.done, settings.steps, run.device)
+    with feed, Progress(run.done, settings.steps) as progress:
+        while run.done < settings.steps or run.validation_due:
+            if run.validation_due:
+                stopped = run.validate(validation_loss, progress, stop)
+            else:
+                draws = Draws(settings.batch, seed, run.done, share=mine)
+                rate = learning_rate(settings, run.done)
+                stopped = run.step(loss, feed, draws, rate, stop)
+                progress.step(run.recent[-1])
+            if stopped:
+                run.save()
+                raise SystemExit(
+                    f"stopped by SIGTERM at step {run.done}; the same command goes on from there"
+                )
+            if run.done % settings.checkpoint_every == 0 and not run.validation_due:
+                run.save()
+
+
+def _check_shares(model: nn.Module, batch: int) -> None:
+    """Raises SlamsError where several processes would not give what one gives."""
+    size = world.size()
+    if size > 1 and batch % size:
+        raise SlamsError(
+            f"training: a batch of {batch} is not shared evenly by {size} devices; change batch of "
+            "this network's training section, or trainer.devices and trainer.nodes"
+        )
+    if size > 1 and any(isinstance(module, _BatchNorm) for module in model.modules()):
+        raise SlamsError(
+            "training: batch normalisation of a share of the batch is not that of the batch; train "
+            "this network on one device"
+        )
+
+
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
+def _alone_in(folder: Path, device: torch.device) -> Iterator[None]:
     """Hold the folder of checkpoints; an orphan of a killed call may still train in it."""
+    if world.rank():
+        world.wait(device)
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / "lock")
     try:
         lock.acquire(timeout=0)
@@ -153,156 +170,12 @@ def _alone_in(folder: Path) -> Iterator[None]:
         log.info("another process trains in %s; waiting for it", folder)
         lock.acquire()
     try:
-        for partial in folder.glob(".checkpoint.partial-*"):
+        for partial in folder.glob(".*.partial-*"):
             partial.unlink()  # of a process that was killed while it wrote
+        world.wait(device)
         yield
     finally:
         lock.release()
-
-
-def _progress(first: int, steps: int) -> Iterable[int]:
-    return tqdm(
-        range(first, steps), initial=first, total=steps, mininterval=10, unit="step", leave=False
-    )
-
-
-class _Run:
-    """The state of a training run: everything that a checkpoint holds."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        settings: Settings,
-        device: torch.device,
-        folder: Path,
-        fingerprint: str,
-    ) -> None:
-        self.settings, self.device, self.fingerprint = settings, device, fingerprint
-        self.path = folder / "checkpoint.pt"
-        self.fabric = Fabric(
-            accelerator=device.type, devices=1, precision=cast(Any, settings.precision)
-        )
-        self.model = model.to(device)
-        optimizer = torch.optim.AdamW(
-            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
-        self.average = AveragedModel(model)
-        self.wrapped, self.optimizer = self.fabric.setup(model, optimizer)
-        self.done, self.began = 0, time.monotonic()
-        self.rows: list[dict[str, float]] = []
-        self.recent: list[float] = []
-        self.best_loss, self.best_step = math.inf, 0
-        self.best_weights: dict[str, Tensor] | None = None
-
-    def resume(self) -> None:
-        """Go on from the checkpoint, if there is one of this very run."""
-        if not self.path.is_file():
-            return
-        state = cast(dict[str, Any], torch.load(self.path, map_location="cpu", weights_only=True))
-        if state["fingerprint"] != self.fingerprint:
-            log.info("%s is of another configuration, code or data: starting anew", self.path)
-            return
-        self.model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.done, self.rows, self.recent = state["done"], state["rows"], state["recent"]
-        self.best_loss, self.best_step = state["best_loss"], state["best_step"]
-        self.best_weights = state["best_weights"]
-        self.began = time.monotonic() - state["seconds"]
-        log.info("going on from step %d of %d", self.done, self.settings.steps)
-
-    def save(self) -> None:
-        """Write the checkpoint, whole or not at all."""
-        state = {
-            "fingerprint": self.fingerprint,
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "done": self.done,
-            "rows": self.rows,
-            "recent": self.recent,
-            "best_loss": self.best_loss,
-            "best_step": self.best_step,
-            "best_weights": self.best_weights,
-            "seconds": time.monotonic() - self.began,
-        }
-        with atomic(self.path) as temporary:
-            torch.save(state, temporary)
-
-    def step(self, loss: Loss, indices: np.ndarray, generator: torch.Generator) -> None:
-        """One optimiser step; SlamsError where the loss or its gradient is not finite."""
-        settings, step = self.settings, self.done
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(settings, step)
-        with self.fabric.autocast():
-            value = loss(self.wrapped, indices, generator)
-        number = float(value.detach())
-        self._check(number, "loss")
-        self.fabric.backward(value)
-        norm = self.fabric.clip_gradients(
-            self.wrapped, self.optimizer, max_norm=settings.clip_norm, error_if_nonfinite=False
-        )
-        self._check(float(cast(Tensor, norm)), "gradient's norm")
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        # A young average is warmed up, so that it covers only the last tenth or so of the steps
-        # made and soon forgets the random start.
-        decay = min(settings.ema_decay, (1 + step) / (10 + step))
-        self.average.multi_avg_fn = get_ema_multi_avg_fn(decay)
-        self.average.update_parameters(self.model)
-        self.recent.append(number)
-        self.done = step + 1
-
-    def _check(self, number: float, quantity: str) -> None:
-        if not math.isfinite(number):
-            raise SlamsError(
-                f"training: the {quantity} is {number} at step {self.done}; the last checkpoint "
-                f"stays in {self.path.parent}. Lower learning_rate or clip_norm of this network's "
-                "training section"
-            )
-
-    def validate(self, validation_loss: Callable[[nn.Module], float]) -> None:
-        """Measure the averaged model; keep it if it is the best so far."""
-        averaged = self.average.module.eval()
-        with torch.no_grad():
-            measured = validation_loss(averaged)
-        self.rows.append(
-            {
-                "step": self.done,
-                "train_loss": float(np.mean(self.recent)),
-                "validation_loss": measured,
-                "seconds": time.monotonic() - self.began,
-            }
-        )
-        self.recent = []
-        log.info(
-            "step %(step)d: train %(train_loss).4f, validation %(validation_loss).4f", self.rows[-1]
-        )
-        if measured < self.best_loss:
-            self.best_loss, self.best_step = measured, self.done
-            self.best_weights = {
-                name: value.detach().cpu().clone() for name, value in averaged.state_dict().items()
-            }
-
-    def best_model(self) -> nn.Module:
-        """The model with the averaged weights of the lowest validation loss."""
-        if self.best_weights is None:
-            raise SlamsError(f"training: no finite validation loss in {self.done} steps")
-        self.model.load_state_dict(self.best_weights)
-        return self.model.eval()
-
-    def card(self, seed: int) -> dict[str, Any]:
-        """Facts about the run."""
-        return {
-            "parameters": sum(p.numel() for p in self.model.parameters()),
-            "best_step": self.best_step,
-            "validation_loss": self.best_loss,
-            "seconds": round(time.monotonic() - self.began, 1),
-            "device": str(self.device),
-            "seed": seed,
-            "settings": asdict(self.settings),
-            "fingerprint": self.fingerprint,
-        }
 
 
 def fingerprint(settings: Any, inputs: list[str], code: str) -> str:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import sampler
 import torch
+import training
 import xarray as xr
 from sampler_figure import convergence
 from walks import WALKS
@@ -105,3 +106,19 @@ def test_arms_are_compared_at_equal_members(tmp_path):
     np.testing.assert_allclose(every["percent"], -100 * (1 - 0.5 / 2**0.5), atol=3)
     with pytest.raises(SlamsError, match=r"8 members are asked for: the analysis of arm one has 4"):
         paired.compared(tmp_path, "one", "two", members=8)
+
+
+def test_the_trainings_benchmark_compares_the_same_work(tmp_path, monkeypatch):
+    monkeypatch.setitem(training.SIZES, "tiny", (8, 16, (25,), 1))
+    world = training.build(tmp_path, "tiny", 9, 2, torch.device("cpu"))
+    days = np.stack([training.window_of_days(world.days, 3)])
+    assert np.array_equal(days, world.fields.batch(np.array([3]), training.WINDOW))
+    with torch.no_grad():
+        encoded = world.encoder.encode(torch.from_numpy(days)).numpy()
+    stored = world.latents.batch(np.array([3]), training.WINDOW)
+    np.testing.assert_allclose(encoded, stored, rtol=1e-4, atol=1e-5)
+    assert training.plain(world, 2) > 0
+    card = training.ours(world, 3)
+    assert card["samples_per_second"] > 0 and 0 <= card["waiting_for_data"] < 1
+    # Convolutions of 5 steps x 5 channels on 8 x 16 cells, forwards and twice that backwards.
+    assert training.work(world) > 3 * 2 * 2 * 9 * 25 * 25 * 8 * 16

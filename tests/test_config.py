@@ -407,6 +407,11 @@ def test_a_wrong_key_type_or_range_is_told(
             "paper.autoencoder.training.validate_every is 200: more than the 10 steps",
         ),
         (
+            {"trainer": {"devices": 3, "nodes": 2}},
+            "operators.imagery.training.batch is 16: not shared evenly by trainer.devices times "
+            "trainer.nodes, 6",
+        ),
+        (
             {"prior": {"pixel": {"parameterisation": "eps"}}},
             "prior.pixel.modes is 300: with parameterisation: eps it must be 0",
         ),

@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from slams.device import choose, claim
+from slams import device
+from slams.device import choose, claim, claim_several
 from slams.errors import ConfigError
 
 # Another process that takes a lock file as the kernel knows it, and says so.
@@ -32,12 +33,18 @@ def no_gpu(monkeypatch):
 @pytest.fixture
 def gpu(monkeypatch, tmp_path):
     """A machine with one GPU, whose lock file lies in ``tmp_path``."""
-    card = SimpleNamespace(uuid="card-0")
+    cards = [SimpleNamespace(uuid="card-0")]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(cards))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda taken: cards[taken.index])
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a pretended card")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return card
+    return cards
+
+
+@pytest.fixture
+def no_time(monkeypatch):
+    monkeypatch.setattr(device, "POLL", 0.01)
 
 
 def test_without_a_gpu(no_gpu):
@@ -81,12 +88,12 @@ def test_one_job_at_a_time_on_a_gpu(gpu, caplog):
         for thread in threads:
             thread.join(30)
     assert done == ["cuda"] * 4 and most == 1
-    assert "a pretended card is taken by another job; waiting" in caplog.text
+    assert "too few of 1 GPUs are free; waiting for another job" in caplog.text
 
 
 def test_another_process_keeps_the_gpu_until_it_dies(gpu, tmp_path):
     with claim():
-        (lock,) = tmp_path.glob("*.lock")
+        (lock,) = tmp_path.glob("*card-0.lock")
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(lock)], stdout=subprocess.PIPE, text=True
     ) as holder:
@@ -107,13 +114,48 @@ def test_another_process_keeps_the_gpu_until_it_dies(gpu, tmp_path):
         thread.join(10)
 
 
-def test_two_gpus_do_not_wait_for_each_other(gpu, monkeypatch):
-    with claim():
-        monkeypatch.setattr(
-            torch.cuda, "get_device_properties", lambda _: SimpleNamespace(uuid="card-1")
-        )
-        with claim() as other:
-            assert other.type == "cuda"
+def test_two_gpus_do_not_wait_for_each_other(gpu):
+    gpu.append(SimpleNamespace(uuid="card-1"))
+    with claim() as one, claim() as other:
+        assert {one, other} == {torch.device("cuda", 0), torch.device("cuda", 1)}
+
+
+def test_several_gpus_of_one_job(gpu, no_time):
+    gpu.extend(SimpleNamespace(uuid=f"card-{number}") for number in (1, 2))
+    with claim_several("auto", 2) as pair, claim() as third:
+        assert pair == [torch.device("cuda", 0), torch.device("cuda", 1)]
+        assert third == torch.device("cuda", 2)
+    with (
+        pytest.raises(ConfigError, match=r"trainer\.devices: 4, but torch sees 3 GPU"),
+        claim_several("cuda", 4),
+    ):
+        pass
+
+
+def test_jobs_that_want_several_gpus_do_not_lock_each_other_out(gpu, no_time):
+    gpu.extend(SimpleNamespace(uuid=f"card-{number}") for number in (1, 2))
+    held, most, done = [], [], []
+
+    def work():
+        with claim_several("auto", 2) as taken:
+            held.extend(taken)
+            most.append(len(held) == len(set(held)))
+            time.sleep(0.05)
+            for device in taken:
+                held.remove(device)
+        done.append(True)
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(done) == 5 and all(most)
+
+
+def test_the_cpu_counts_as_any_number(no_gpu):
+    with claim_several("auto", 3) as taken:
+        assert taken == [torch.device("cpu")] * 3
 
 
 def test_a_failed_job_leaves_the_gpu(gpu):

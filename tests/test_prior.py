@@ -10,6 +10,7 @@ import xarray as xr
 from torch import nn
 
 from slams.autoencoder import Autoencoder
+from slams.draws import Draws
 from slams.errors import SlamsError
 from slams.grid import Grid
 from slams.paper.autoencoder import PaperAutoencoder
@@ -146,9 +147,9 @@ def test_the_loss_of_white_noise_is_one():
 
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(512, 1, 2, 8, 16, generator=generator)
-    loss = denoising_loss(exact, x, torch.zeros(512), generator)
+    loss = denoising_loss(exact, x, torch.zeros(512), Draws(512, 0))
     assert float(loss) == pytest.approx(1, abs=0.01)
-    perfect = denoising_loss(lambda *_: x, x, torch.zeros(512), generator)
+    perfect = denoising_loss(lambda *_: x, x, torch.zeros(512), Draws(512, 0))
     assert float(perfect) == 0
 
 
@@ -187,13 +188,13 @@ def test_it_learns_a_planet_of_one_temperature():
         return torch.randn(count, 1, 1, 1, 1, generator=generator).expand(-1, *net.state_shape)
 
     optimizer = torch.optim.Adam(net.parameters(), lr=4e-3)
-    for _ in range(200):
+    for step in range(200):
         optimizer.zero_grad()
-        denoising_loss(net, draw(32), torch.zeros(32), generator).backward()
+        denoising_loss(net, draw(32), torch.zeros(32), Draws(32, 0, step)).backward()
         optimizer.step()
     net.eval()
     with torch.no_grad():
-        assert float(denoising_loss(net, draw(512), torch.zeros(512), generator)) < 0.5
+        assert float(denoising_loss(net, draw(512), torch.zeros(512), Draws(512, 1))) < 0.5
         for sigma in (0.3, 1.0, 3.0):
             x = draw(512) + sigma * torch.randn(512, *net.state_shape, generator=generator)
             mean = x.mean((1, 2, 3, 4), keepdim=True).expand_as(x)

@@ -11,7 +11,9 @@ import xarray as xr
 
 from slams import recipes
 from slams.autoencoder import Autoencoder, encode_store
+from slams.draws import Draws
 from slams.errors import SlamsError
+from slams.gaussian import GaussianBase
 from slams.grid import Grid
 from slams.observation.imagery import ImageryModel
 from slams.observation.imagery_fit import train_imagery
@@ -22,7 +24,7 @@ from slams.prior import Prior, denoising_loss
 from slams.recipes import train_autoencoder, train_prior
 from slams.statistics import fit, year_fraction
 from slams.store import Store, build
-from slams.training import Settings, generator_of
+from slams.training import Settings
 
 GRID = Grid(22.5)  # 8 x 16 cells
 LEVELS = np.array([500.0, 850.0])
@@ -86,6 +88,7 @@ def read_card(path):
     curve = pd.read_csv(path.with_suffix(".csv"))
     assert curve["step"].tolist() == [2, 4]
     assert card["validation_loss"] == pytest.approx(curve["validation_loss"].min())
+    assert card["network"] and card["architecture"] and card["device"].startswith("cpu, ")
     return card
 
 
@@ -252,7 +255,7 @@ def test_a_prior_that_predicts_the_noise(planet, tmp_path):
             prior.denoiser,
             torch.from_numpy(validation.batch(starts, 3)),
             torch.from_numpy(year_fraction(validation.times[starts])).float(),
-            generator_of(3, 0, "validation"),
+            Draws(len(starts), 3, 0, "validation"),
         )
     assert read_card(path)["validation_loss"] == pytest.approx(float(expected), rel=1e-5)
     with pytest.raises(SlamsError, match=r"parameterisation 'v' is not karras or eps"):
@@ -291,7 +294,7 @@ def test_a_prior_learns_from_whole_windows_and_is_checked_on_all(planet, tmp_pat
             prior.denoiser,
             torch.from_numpy(np.stack([planet["validation"].fields[i : i + 4] for i in range(7)])),
             torch.from_numpy(days / 365.2425).float(),
-            generator_of(3, 0, "validation"),
+            Draws(7, 3, 0, "validation"),
         )
     assert read_card(path)["validation_loss"] == pytest.approx(float(expected), rel=1e-5)
     # Of a long period, windows from its beginning to its end.
@@ -304,9 +307,9 @@ def test_a_prior_learns_from_whole_windows_and_is_checked_on_all(planet, tmp_pat
 def test_every_window_comes_with_the_day_of_its_first_step(planet, tmp_path, monkeypatch):
     seen = []
 
-    def watched(net, x, season, generator):
+    def watched(net, x, season, draws):
         seen.extend(zip(x.numpy().copy(), season.tolist(), strict=True))
-        return denoising_loss(net, x, season, generator)
+        return denoising_loss(net, x, season, draws)
 
     monkeypatch.setattr(recipes, "denoising_loss", watched)
     make_prior(planet, tmp_path)
@@ -327,6 +330,29 @@ def test_a_prior_goes_on_from_its_checkpoint(planet, tmp_path):
     assert (tmp_path / "half/checkpoints/prior/checkpoint.pt").is_file()
     assert not (tmp_path / "half/models").exists()
     assert same(weights(make_prior(planet, tmp_path / "half", **half)), weights(path))
+
+
+def test_the_base_of_a_prior_is_fitted_once(planet, tmp_path, monkeypatch):
+    fits, fit_base = [], GaussianBase.fit
+    monkeypatch.setattr(GaussianBase, "fit", lambda *given: fits.append(1) or fit_base(*given))
+    based = {"architecture": NET | {"modes": 3}}
+    whole = make_prior(planet, tmp_path / "whole", **based)
+    kept = tmp_path / "whole/checkpoints/prior"
+    state = torch.load(kept / "checkpoint.pt", weights_only=True)
+    # It does not change: a checkpoint is without it, the prior with it.
+    for name in ("model", "average", "best_weights"):
+        assert not any(key.startswith("base.") for key in state[name])
+    assert any(key.startswith("base.") for key in weights(whole))
+    with pytest.raises(KeyboardInterrupt):
+        make_prior(Interrupting(planet, after=5), tmp_path / "half", **based)
+    # Reads of the fit count as well as the steps'.
+    assert len(fits) == 2 and (tmp_path / "half/checkpoints/prior/base.pt").is_file()
+    again = make_prior(planet, tmp_path / "half", **based)
+    assert len(fits) == 2 and same(weights(again), weights(whole))
+    cards = [json.loads(path.with_suffix(".json").read_text()) for path in (whole, again)]
+    assert cards[0]["base_ridge"] == cards[1]["base_ridge"] > 0
+    make_prior(planet, tmp_path / "half", **{**based, "fingerprint": "g"})
+    assert len(fits) == 3
 
 
 class Interrupting(dict):

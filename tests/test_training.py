@@ -2,10 +2,12 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +17,11 @@ import torch
 from torch import nn
 
 from slams.errors import SlamsError
+from slams.trainer import Trainer
 from slams.training import (
     Settings,
     batch_indices,
     fingerprint,
-    generator_of,
     learning_rate,
     train,
 )
@@ -48,19 +50,23 @@ class Problem:
         self.y = self.x[:, :1] * self.x[:, 1:2]
         self.pause, self.calls = pause, 0
 
-    def loss(self, model, indices, generator):
+    def read(self, indices):
+        return self.x[indices], self.y[indices]
+
+    def loss(self, model, data, draws):
         self.calls += 1
         time.sleep(self.pause)
-        x = self.x[indices] + 0.1 * torch.randn(len(indices), 4, generator=generator)
-        return (model(x) - self.y[indices]).square().mean()
+        x, y = data
+        return (model(x + 0.1 * draws.normal(4)) - y).square().mean()
 
     @torch.no_grad()
     def check(self, model):
         return float((model(self.x) - self.y).square().mean())
 
-    def run(self, folder, settings=TINY, name="a", loss=None):
+    def run(self, folder, settings=TINY, name="a", loss=None, **keys):
         return train(
             self.model,
+            self.read,
             loss or self.loss,
             self.check,
             samples=SAMPLES,
@@ -69,6 +75,7 @@ class Problem:
             folder=folder,
             fingerprint=name,
             device=CPU,
+            **keys,
         )
 
 
@@ -105,6 +112,15 @@ def test_the_learning_rate_warms_up_and_falls_to_zero():
     assert learning_rate(Settings(steps=9, batch=1, warmup_steps=0), 0) == 1e-3
 
 
+def test_the_learning_rate_may_fall_along_a_line():
+    settings = Settings(steps=50, batch=1, learning_rate=0.5, warmup_steps=5, schedule="linear")
+    rates = np.array([learning_rate(settings, step) for step in range(50)])
+    assert rates[5:] == pytest.approx(0.5 * (1 - np.arange(5, 50) / 50))
+    assert rates[:5] == pytest.approx(0.1 * np.arange(1, 6) * (1 - np.arange(5) / 50))
+    with pytest.raises(SlamsError, match=r"schedule: 'step' is not cosine or linear"):
+        learning_rate(Settings(steps=9, batch=1, schedule="step"), 0)
+
+
 @pytest.mark.parametrize(("count", "batch"), [(10, 3), (7, 7), (3, 8), (1, 4)])
 def test_every_epoch_holds_every_sample_once(count, batch):
     steps = 4 * count
@@ -116,17 +132,6 @@ def test_every_epoch_holds_every_sample_once(count, batch):
         assert len({tuple(epoch) for epoch in epochs}) > len(epochs) // 2
         other = [batch_indices(count, batch, step, 6) for step in range(steps)]
         assert not np.array_equal(drawn, np.concatenate(other))
-
-
-def test_random_numbers_depend_on_seed_step_and_stream_alone():
-    def draw(*key):
-        return torch.rand(4, generator=generator_of(*key))
-
-    first = draw(1, 2)
-    torch.manual_seed(99)
-    assert torch.equal(draw(1, 2), first)
-    others = [draw(1, 3), draw(2, 2), draw(1, 2, "validation"), draw(12, 0), draw(1, 20)]
-    assert all(not torch.equal(first, other) for other in others)
 
 
 class Slope(nn.Module):
@@ -153,6 +158,7 @@ def slope_run(folder, slopes, **changes):
 
     train(
         Slope(),
+        torch.from_numpy,
         lambda model, *_: model(next(given)),
         check,
         samples=1,
@@ -196,7 +202,9 @@ def test_it_learns_and_says_what_it_did(whole, tmp_path):
     assert card["parameters"] == 4 * 8 + 8 + 8 + 1
     assert card["validation_loss"] == curve["validation_loss"].min() == problem.check(model)
     assert card["best_step"] == curve["step"][curve["validation_loss"].idxmin()]
-    assert (card["seed"], card["device"], card["fingerprint"]) == (7, "cpu", "a")
+    assert (card["seed"], card["processes"], card["fingerprint"]) == (7, 1, "a")
+    assert card["device"].startswith("cpu, ") and 0 <= card["waiting_for_data"] < 1
+    assert (card["network"], card["compiled"]) == ("Sequential", False)
     assert card["settings"]["batch"] == 6
     losses = []
 
@@ -233,6 +241,55 @@ def test_mixed_precision_trains_in_full_precision_weights(tmp_path):
     assert np.isfinite(curve["validation_loss"]).all()
 
 
+# How it runs
+
+
+def needs_compiler(test):
+    return pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler")(test)
+
+
+@needs_compiler
+def test_compiled_it_gives_the_same_but_for_rounding(tmp_path, whole, caplog):
+    with caplog.at_level("INFO"):
+        model, curve, card = Problem().run(tmp_path, trainer=Trainer(compile=True))
+    assert "torch.compile: the first step takes minutes" in caplog.text
+    assert card["compiled"] is True
+    assert model.state_dict().keys() == whole[0].state_dict().keys()
+    torch.testing.assert_close(weights(model), weights(whole[0]), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(curve["train_loss"], whole[1]["train_loss"], rtol=1e-4)
+
+
+def test_what_cannot_be_compiled_is_an_error(tmp_path):
+    class Branching(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x) if float(x.sum()) > 0 else super().forward(-x)
+
+    problem = Problem()
+    problem.model = Branching(*problem.model)
+    with pytest.raises(SlamsError, match=r"trainer\.compile is true, but torch\.compile failed"):
+        problem.run(tmp_path, trainer=Trainer(compile=True))
+    assert problem.calls == 1
+
+
+def test_an_error_of_the_network_is_not_the_compilers(tmp_path):
+    problem = Problem()
+    problem.x = problem.x[:, :3]
+    with pytest.raises(RuntimeError, match=r"size of tensor|mat1 and mat2"):
+        problem.run(tmp_path)
+
+
+def test_tensorboard_is_asked_for_in_vain_or_gets_its_events(tmp_path):
+    asked = Trainer(tensorboard=True)
+    if not (find_spec("tensorboard") or find_spec("tensorboardX")):
+        with pytest.raises(SlamsError, match=r"trainer\.tensorboard is true, .*pip install"):
+            Problem().run(tmp_path, trainer=asked)
+        return
+    Problem().run(tmp_path, trainer=asked)
+    (events,) = tmp_path.glob("tensorboard/events.*")
+    text = events.read_bytes()
+    assert all(name in text for name in (b"train_loss", b"validation_loss", b"learning_rate"))
+
+
 # What goes wrong
 
 
@@ -240,6 +297,7 @@ def test_without_a_sample_the_window_is_named(tmp_path):
     with pytest.raises(SlamsError, match=r"periods\.train holds no window"):
         train(
             Slope(),
+            torch.from_numpy,
             lambda *_: None,
             lambda _: 0.0,
             samples=0,
@@ -256,8 +314,8 @@ def test_a_number_that_is_none_names_the_step_and_keeps_the_checkpoint(tmp_path,
     problem = Problem()
     settings = Settings(**{**vars(TINY), "checkpoint_every": 4})
 
-    def loss(model, indices, generator):
-        value = problem.loss(model, indices, generator)
+    def loss(*arguments):
+        value = problem.loss(*arguments)
         if problem.calls < 11:
             return value
         # The root's gradient at zero is infinite, its value is not.
@@ -326,7 +384,7 @@ def test_a_checkpoint_half_written_is_none(tmp_path, whole, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", fail)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(SlamsError, match=r"checkpoint\.pt could not be written: .* is full"):
         Problem().run(tmp_path)
     monkeypatch.undo()
     assert sorted(path.name for path in tmp_path.glob("*.pt")) == ["checkpoint.pt"]
@@ -351,6 +409,72 @@ def test_sigterm_writes_a_checkpoint_and_ends(tmp_path, whole):
     again = Problem()
     assert_same_run(again.run(tmp_path, settings), whole)
     assert again.calls == TINY.steps - 8
+
+
+# A training whose eighth step, or second validation, lasts; the former in one call of torch.
+LONG = """
+import pathlib, sys, time
+import torch
+import test_training as t
+from slams import stop
+
+stop.GRACE = 0.5
+folder, where = pathlib.Path(sys.argv[1]), sys.argv[2]
+problem, checks = t.Problem(), []
+check = problem.check
+
+def loss(*arguments):
+    if where != "validation" and problem.calls == 7:
+        print("long", flush=True)
+        large = torch.ones(9000, 9000)
+        large @ large
+    return t.Problem.loss(problem, *arguments)
+
+def slow(model):
+    checks.append(1)
+    if where == "validation" and len(checks) == 2:
+        print("long", flush=True)
+        time.sleep(60)
+    return check(model)
+
+if where == "normalised step":
+    problem.model.insert(1, torch.nn.BatchNorm1d(8))
+problem.check = slow
+problem.run(folder, t.RARE, loss=loss)
+"""
+RARE = Settings(**{**vars(TINY), "checkpoint_every": 1000})
+
+
+@pytest.mark.parametrize(
+    ("where", "step"), [("step", 7), ("validation", 10), ("normalised step", 0)]
+)
+def test_sigterm_does_not_wait_for_what_lasts(tmp_path, whole, where, step):
+    run = subprocess.Popen(
+        [sys.executable, "-c", LONG, str(tmp_path), where],
+        cwd=Path(__file__).parent,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert run.stdout.readline() == "long\n"
+        time.sleep(0.2)
+        run.terminate()
+        began = time.monotonic()
+        said = run.communicate(timeout=30)[1]
+        assert time.monotonic() - began < 5
+    finally:
+        run.kill()
+    assert run.returncode == 1
+    assert f"stopped by SIGTERM: the same command goes on from step {step}" in said
+    if where == "normalised step":
+        # Half a step has changed what was measured of the batches.
+        assert not (tmp_path / "checkpoint.pt").exists()
+        return
+    again = Problem()
+    assert_same_run(again.run(tmp_path, RARE), whole)
+    assert again.calls == TINY.steps - step
 
 
 SLOW = Settings(**{**vars(TINY), "steps": 120})

@@ -14,7 +14,9 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
+from slams import world
 from slams.channels import CHANNELS
+from slams.draws import Draws
 from slams.errors import SlamsError
 from slams.observation.imagery import (
     ImageryModel,
@@ -28,6 +30,7 @@ from slams.provenance import atomic
 from slams.recipes import averaged, spread_out, write_model
 from slams.statistics import Normalisation
 from slams.store import Store
+from slams.trainer import PLAIN, Trainer
 from slams.training import Settings, train
 
 log = logging.getLogger(__name__)
@@ -50,6 +53,7 @@ def train_imagery(
     fingerprint: str,
     device: torch.device,
     attributes: Mapping[str, str],
+    trainer: Trainer = PLAIN,
 ) -> None:
     """Fit the imagery operator and write it to ``target``.
 
@@ -87,23 +91,27 @@ def train_imagery(
 
     def inputs(store: Store, chosen: np.ndarray) -> Tensor:
         x = torch.from_numpy(store.batch(chosen, 1)[:, 0])
-        return torch.cat([x, context(normalisation, store.times[chosen])], dim=1).to(device)
+        return torch.cat([x, context(normalisation, store.times[chosen])], dim=1)
 
-    def loss(net: nn.Module, indices: np.ndarray, generator: torch.Generator) -> Tensor:
-        goal = torch.from_numpy(targets[indices]).to(device)
-        return likelihood_loss(net, inputs(training, fields[indices]), goal)
+    def read(indices: np.ndarray) -> tuple[Tensor, Tensor]:
+        return inputs(training, fields[indices]), torch.from_numpy(targets[indices])
+
+    def loss(net: nn.Module, data: tuple[Tensor, Tensor], draws: Draws) -> Tensor:
+        return likelihood_loss(net, *data) * _weight(data[1])
 
     chosen = spread_out(np.arange(len(check_fields)))
 
     def check(net: nn.Module) -> float:
         def measure(part: np.ndarray, _: int) -> float:
             goal = torch.from_numpy(check_targets[part]).to(device)
-            return float(likelihood_loss(net, inputs(validation, check_fields[part]), goal))
+            x = inputs(validation, check_fields[part]).to(device)
+            return float(likelihood_loss(net, x, goal))
 
         return averaged(chosen, measure)
 
     _, curve, card = train(
         network,
+        read,
         loss,
         check,
         samples=len(fields),
@@ -112,7 +120,10 @@ def train_imagery(
         folder=checkpoints,
         fingerprint=fingerprint,
         device=device,
+        trainer=trainer,
     )
+    if world.rank():
+        return  # the first process writes
     network.cpu().eval()
     residuals, strength = _residuals(model, normalisation, validation, check_fields, check_targets)
     times = validation.times[check_fields]
@@ -127,6 +138,12 @@ def train_imagery(
     write_model(target, curve, card, attributes)
     with atomic(target) as temporary:
         model.save(temporary, card)
+
+
+def _weight(targets: Tensor) -> Tensor:
+    """By how much a share's mean over the pixels seen counts, beside those of other processes."""
+    seen = torch.isfinite(targets).sum().double()
+    return (world.size() * seen / world.summed(seen).clamp_min(1)).to(targets)
 
 
 def _residuals(

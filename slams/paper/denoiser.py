@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from slams.draws import Draws
 from slams.errors import SlamsError
 from slams.nets import WindowNetwork
 from slams.paper import schedule
@@ -68,15 +69,15 @@ class EpsDenoiser(WindowNetwork):
         return x - sigma.view(-1, 1, 1, 1, 1) * noise.unflatten(1, x.shape[1:3])
 
 
-def eps_loss(model: nn.Module, x: Tensor, season: Tensor, generator: torch.Generator) -> Tensor:
-    """Mean square error of the predicted noise in windows ``x`` (batch, step, channel, lat, lon).
+def eps_loss(model: nn.Module, x: Tensor, season: Tensor, draws: Draws) -> Tensor:
+    """Mean square error of the predicted noise in windows ``x`` (share, step, channel, lat, lon).
 
     The time is uniform in [0, 1], no noise level weighs more than another (Rozet and Louppe 2023,
     arXiv 2306.10574).
     """
-    clock = torch.rand(len(x), generator=generator, dtype=torch.float64)
+    clock = draws.few(lambda n, g: torch.rand(n, generator=g, dtype=torch.float64))
     level = (schedule.sigma(clock) / schedule.mu(clock)).float().to(x.device)
-    noise = torch.randn(x.shape, generator=generator).to(x.device)
+    noise = draws.normal(*x.shape[1:], device=x.device)
     spread = level.view(-1, 1, 1, 1, 1)
     noisy = x + spread * noise
     predicted = (noisy - model(noisy, level, season)) / spread

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from slams.draws import Draws
 from slams.paper.autoencoder import PaperAutoencoder
 from slams.paper.inputs import EncoderInputs
 from slams.recipes import averaged, rolled, spread_out, write_autoencoder
@@ -43,7 +44,7 @@ def train_paper_autoencoder(
         of_validation.check(validation.times, "validation")
         model.normalise_inputs(*of_training.moments())
 
-    def read(store: Store, given: EncoderInputs | None, chosen: np.ndarray) -> Tensor:
+    def read_fields(store: Store, given: EncoderInputs | None, chosen: np.ndarray) -> Tensor:
         """Fields, and what the encoder takes beside them, as further channels."""
         x = store.batch(chosen, 1)[:, 0]
         if given is not None:
@@ -54,22 +55,25 @@ def train_paper_autoencoder(
         x, beside = seen[:, :levels], seen[:, levels:]
         return F.mse_loss(net(x, beside if beside.shape[1] else None), x)
 
-    def loss(net: nn.Module, indices: np.ndarray, generator: torch.Generator) -> Tensor:
-        seen = read(training, of_training, indices)
+    def read(indices: np.ndarray) -> Tensor:
+        return read_fields(training, of_training, indices)
+
+    def loss(net: nn.Module, seen: Tensor, draws: Draws) -> Tensor:
         if settings.roll_longitude:
-            seen = rolled(seen, generator)
-        return error(net, seen.to(device))
+            seen = rolled(seen, draws)
+        return error(net, seen)
 
     chosen = spread_out(np.arange(len(validation.fields)))
 
     def check(net: nn.Module) -> float:
         def measure(part: np.ndarray, _: int) -> float:
-            return float(error(net, read(validation, of_validation, part).to(device)))
+            return float(error(net, read_fields(validation, of_validation, part).to(device)))
 
         return averaged(chosen, measure)
 
     _, curve, card = train(
         model,
+        read,
         loss,
         check,
         samples=len(training.fields),

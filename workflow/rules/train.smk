@@ -23,7 +23,8 @@ rule train_autoencoder:
         ENVIRONMENT
     threads: config["threads"]["training"]
     resources:
-        gpu=1,
+        gpu=config["trainer"]["devices"] * config["trainer"]["nodes"],
+        nodes=config["trainer"]["nodes"],
     params:
         code=code("train_autoencoder"),
         autoencoder=config["autoencoder"],
@@ -110,7 +111,8 @@ rule train_prior:
         ENVIRONMENT
     threads: config["threads"]["training"]
     resources:
-        gpu=1,
+        gpu=config["trainer"]["devices"] * config["trainer"]["nodes"],
+        nodes=config["trainer"]["nodes"],
     params:
         code=code("train_prior"),
         prior=lambda w: experiment.prior_settings(config, w.space),
@@ -196,7 +198,8 @@ rule fit_imagery:
         ENVIRONMENT
     threads: config["threads"]["training"]
     resources:
-        gpu=1,
+        gpu=config["trainer"]["devices"] * config["trainer"]["nodes"],
+        nodes=config["trainer"]["nodes"],
     params:
         code=code("fit_imagery"),
         imagery=config["operators"]["imagery"],

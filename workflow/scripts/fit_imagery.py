@@ -5,42 +5,47 @@ from pathlib import Path
 
 import xarray as xr
 
-from slams import device, training
-from slams.job import job
+from slams import ranks, training
 from slams.observation.imagery import read
 from slams.observation.imagery_fit import train_imagery
 from slams.provenance import attributes
 from slams.store import Store
+from slams.trainer import Trainer
 
-with job(snakemake.log[0], snakemake.threads), device.claim(snakemake.params.device) as taken:
-    settings = dict(snakemake.params.imagery)
+
+def train(task, device):
+    settings = dict(task.params.imagery)
     loop = settings.pop("training")
-    channels = list(snakemake.params.channels)
+    channels = list(task.params.channels)
     periods = {
         split: tuple(map(datetime.fromisoformat, period))
-        for split, period in snakemake.params.periods.items()
+        for split, period in task.params.periods.items()
     }
-    images = [*snakemake.input.train_images, *snakemake.input.validation_images]
-    inputs = [snakemake.input.train, snakemake.input.validation, *images]
-    facts = attributes(snakemake.config, snakemake.params.seed, inputs)
+    images = [*task.input.train_images, *task.input.validation_images]
+    inputs = [task.input.train, task.input.validation, *images]
+    facts = attributes(task.config, task.params.seed, inputs)
     train_imagery(
-        Store(snakemake.input.train),
-        Store(snakemake.input.validation),
-        Path(snakemake.output.model),
-        statistics=xr.load_dataset(snakemake.input.statistics),
+        Store(task.input.train),
+        Store(task.input.validation),
+        Path(task.output.model),
+        statistics=xr.load_dataset(task.input.statistics),
         channels=channels,
-        pieces=list(read(snakemake.input.train_images, channels, periods["train"])),
-        checks=list(read(snakemake.input.validation_images, channels, periods["validation"])),
+        pieces=list(read(task.input.train_images, channels, periods["train"])),
+        checks=list(read(task.input.validation_images, channels, periods["validation"])),
         architecture=settings,
-        harmonics=snakemake.params.harmonics,
+        harmonics=task.params.harmonics,
         settings=training.Settings(**loop),
-        seed=snakemake.params.seed,
-        checkpoints=Path(snakemake.params.checkpoints),
+        seed=task.params.seed,
+        checkpoints=Path(task.params.checkpoints),
         fingerprint=training.fingerprint(
-            [snakemake.params.imagery, channels, snakemake.params.harmonics, snakemake.params.seed],
+            [task.params.imagery, channels, task.params.harmonics, task.params.seed],
             [facts["inputs"]],
-            snakemake.params.code,
+            task.params.code,
         ),
-        device=taken,
+        device=device,
         attributes=facts,
+        trainer=Trainer.of(task.config),
     )
+
+
+ranks.run(snakemake, train)

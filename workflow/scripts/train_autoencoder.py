@@ -2,32 +2,37 @@
 
 from pathlib import Path
 
-from slams import device, training
-from slams.job import job
+from slams import ranks, training
 from slams.provenance import attributes
 from slams.recipes import train_autoencoder
 from slams.store import Store
+from slams.trainer import Trainer
 
-with job(snakemake.log[0], snakemake.threads), device.claim(snakemake.params.device) as taken:
-    settings = dict(snakemake.params.autoencoder)
+
+def train(task, device):
+    settings = dict(task.params.autoencoder)
     loop = settings.pop("training")
     noise = settings.pop("latent_noise")
-    inputs = [snakemake.input.train, snakemake.input.validation]
-    facts = attributes(snakemake.config, snakemake.params.seed, inputs)
+    inputs = [task.input.train, task.input.validation]
+    facts = attributes(task.config, task.params.seed, inputs)
     train_autoencoder(
-        Store(snakemake.input.train),
-        Store(snakemake.input.validation),
-        Path(snakemake.output.model),
+        Store(task.input.train),
+        Store(task.input.validation),
+        Path(task.output.model),
         architecture=settings,
         latent_noise=noise,
         settings=training.Settings(**loop),
-        seed=snakemake.params.seed,
-        checkpoints=Path(snakemake.params.checkpoints),
+        seed=task.params.seed,
+        checkpoints=Path(task.params.checkpoints),
         fingerprint=training.fingerprint(
-            [snakemake.params.autoencoder, snakemake.params.seed],
+            [task.params.autoencoder, task.params.seed],
             [facts["inputs"]],
-            snakemake.params.code,
+            task.params.code,
         ),
-        device=taken,
+        device=device,
         attributes=facts,
+        trainer=Trainer.of(task.config),
     )
+
+
+ranks.run(snakemake, train)

@@ -4,38 +4,43 @@ from pathlib import Path
 
 import xarray as xr
 
-from slams import device, training
-from slams.job import job
+from slams import ranks, training
 from slams.paper.autoencoder import load_autoencoder
 from slams.provenance import attributes
 from slams.recipes import train_prior
 from slams.store import Store
+from slams.trainer import Trainer
 
-with job(snakemake.log[0], snakemake.threads), device.claim(snakemake.params.device) as taken:
-    settings = dict(snakemake.params.prior)
+
+def train(task, device):
+    settings = dict(task.params.prior)
     loop = settings.pop("training")
     parameterisation = settings.pop("parameterisation")
-    latent = hasattr(snakemake.input, "autoencoder")
-    inputs = [snakemake.input.train_description, snakemake.input.validation_description]
-    facts = attributes(snakemake.config, snakemake.params.seed, inputs)
+    latent = hasattr(task.input, "autoencoder")
+    inputs = [task.input.train_description, task.input.validation_description]
+    facts = attributes(task.config, task.params.seed, inputs)
     train_prior(
-        Store(snakemake.input.train_description),
-        Store(snakemake.input.validation_description),
-        Path(snakemake.output.model),
-        statistics=xr.load_dataset(snakemake.input.statistics),
-        autoencoder=load_autoencoder(snakemake.input.autoencoder) if latent else None,
-        window=snakemake.params.window,
-        step_hours=snakemake.params.step_hours,
+        Store(task.input.train_description),
+        Store(task.input.validation_description),
+        Path(task.output.model),
+        statistics=xr.load_dataset(task.input.statistics),
+        autoencoder=load_autoencoder(task.input.autoencoder) if latent else None,
+        window=task.params.window,
+        step_hours=task.params.step_hours,
         parameterisation=parameterisation,
         architecture=settings,
         settings=training.Settings(**loop),
-        seed=snakemake.params.seed,
-        checkpoints=Path(snakemake.params.checkpoints),
+        seed=task.params.seed,
+        checkpoints=Path(task.params.checkpoints),
         fingerprint=training.fingerprint(
-            [snakemake.params.prior, snakemake.params.window, snakemake.params.seed],
+            [task.params.prior, task.params.window, task.params.seed],
             [facts["inputs"]],
-            snakemake.params.code,
+            task.params.code,
         ),
-        device=taken,
+        device=device,
         attributes=facts,
+        trainer=Trainer.of(task.config),
     )
+
+
+ranks.run(snakemake, train)
