@@ -5,7 +5,7 @@ and case, never on the arm, so that all arms of an axis value see the same one.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,10 +38,11 @@ log = logging.getLogger(__name__)
 class Streams:
     """What an arm may observe beside a degraded background; None where it is not used.
 
-    ``imagery`` is (time, channel, latitude, longitude).
+    ``stations`` is their table or, so that not all years need be in memory, a function that gives
+    that of some times. ``imagery`` is (time, channel, latitude, longitude), best read lazily.
     """
 
-    stations: pd.DataFrame | None = None
+    stations: pd.DataFrame | Callable[[np.ndarray], pd.DataFrame] | None = None
     station_fit: xr.Dataset | None = None
     imagery: xr.DataArray | None = None
     imagery_model: imagery_stream.ImageryModel | None = None

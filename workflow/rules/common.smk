@@ -2,9 +2,10 @@
 
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
-from slams import experiment, locks, provenance
+from slams import experiment, locks, plan, provenance
 from slams.archives import psl_files
 from slams.channels import GRIDSAT
 from slams.config import check
@@ -27,6 +28,11 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 if workflow.is_main_process and not workflow.dryrun:
     locks.clear_stale(Path(".snakemake"))
+    # Said at the start; whoever makes a part only may go on. Each long step asks for its own room.
+    for shortage in plan.shortages(config, plan.plan(config)):
+        print(
+            f"warning: the whole experiment does not fit: {shortage}", file=sys.stderr
+        )
 
 # Requests to the Climate Data Store at once; --resources cds=N says otherwise. Not in a profile:
 # --resources on the command line would replace all of a profile's, and leave this unlimited.
@@ -38,6 +44,7 @@ RAW = config["raw"]
 ENVIRONMENT = "../../environment.yml"
 ARMS = {arm["name"]: arm for arm in config["arms"]}
 CELLS = experiment.cells(config)
+KNOWN_CELLS = frozenset(CELLS)  # thousands, and every job of a cell looks itself up
 PRODUCT = experiment.station_product(config)
 SPLITS = ("train", "validation", "test")
 
@@ -70,6 +77,7 @@ def raw_root(archive):
     return f"{RAW}/planet" if source(archive) == "planet" else RAW
 
 
+@cache
 def years(archive, *splits):
     """The years that an archive is read for; with splits, only those that they touch."""
     found = experiment.years(config, archive)
@@ -136,6 +144,11 @@ def spaces_used():
 def arrays(description):
     """A store's two files, by name."""
     return {"description": description, "array": description[: -len("nc")] + "npy"}
+
+
+def intermediate(path):
+    """What is removed once it has been used, unless the configuration keeps it."""
+    return path if config["keep_intermediate"] else temp(path)
 
 
 def prior_file(space):
