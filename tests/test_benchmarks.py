@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sampler
+import scaling
 import torch
 from sampler_figure import convergence
 from walks import WALKS
@@ -69,3 +70,14 @@ def test_a_method_that_diverged_leaves_its_points_out(rows, tmp_path):
     for table in (rows, broken):
         for path in save(convergence(table), tmp_path / "convergence"):
             assert path.stat().st_size > 10_000
+
+
+def test_scaling_does_the_work_of_every_rule(tmp_path):
+    for rule in scaling.RULES:
+        scaling.measured(rule, 60, 22.5, tmp_path)
+    made = {path.name for path in tmp_path.iterdir()}
+    assert made == {
+        *("era5.nc", "statistics.nc", "train.nc", "train.npy", "latents.nc", "latents.npy")
+    }
+    found = scaling.in_a_process("nothing")
+    assert found["memory"] > 10 and found["seconds"] > 0

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from working_copy import TINY, Call, Copy
 
-LIMIT = 600  # seconds a call may take on busy cores
+LIMIT = 1800  # seconds a call may take on busy cores
 
 
 def slurm(*command: str) -> str:
