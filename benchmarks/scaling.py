@@ -5,7 +5,9 @@
 
 Every measurement is a process of its own, on synthetic fields, of the public function that a
 rule's script calls: its largest resident memory, that of the imports included, and its
-processor time, which on shared cores says more than the clock. Three sizes each of the number of
+processor time, which on shared cores says more than the clock. With --piece the pieces in which
+fields are read are so many MB instead of 256: what then still grows with the fields is held whole.
+Three sizes each of the number of
 fields (at 5.625 degrees) and of the grid (of 200 fields), 4 levels; with a prior, of the members.
 The slopes go into docs/scaling.md.
 """
@@ -109,9 +111,9 @@ def sampled(prior_file: Path, store_file: Path, members: int) -> None:
     posterior.sample(prior, seen, members=members, steps=4, seed=1, chunk=members)
 
 
-def in_a_process(*arguments: str) -> dict[str, float]:
-    """Memory (MB) and processor seconds of one measurement."""
-    call = [sys.executable, __file__, "--child", *arguments]
+def in_a_process(*arguments: str, piece: int = series.PIECE >> 20) -> dict[str, float]:
+    """Memory (MB) and processor seconds of one measurement, with pieces of so many MB."""
+    call = [sys.executable, __file__, "--piece", str(piece), "--child", *arguments]
     begin = time.perf_counter()
     done = subprocess.run(call, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1]) | {"wall": time.perf_counter() - begin}
@@ -151,9 +153,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--child", nargs="+")
     parser.add_argument("--prior", type=Path)
+    parser.add_argument("--piece", type=int, default=series.PIECE >> 20, help="MB")
     parser.add_argument("--store", type=Path)
     given = parser.parse_args()
     if given.child:
+        series.PIECE = given.piece << 20
         child(given.child)
         return
     base = {name: in_a_process(name) for name in ("nothing", "imports")}
@@ -169,7 +173,8 @@ def main() -> None:
         for count, spacing in sizes:
             with tempfile.TemporaryDirectory() as folder:
                 for rule in RULES:
-                    rows[rule].append(in_a_process(rule, str(count), str(spacing), folder))
+                    size = (str(count), str(spacing))
+                    rows[rule].append(in_a_process(rule, *size, folder, piece=given.piece))
         values = [c if name == "fields" else float(np.prod(Grid(s).shape)) for c, s in sizes]
         report(name, values, rows)
     if given.prior and given.store:

@@ -88,7 +88,7 @@ def test_two_runs_are_equal_to_the_last_bit(tiny: tuple[Copy, Call], fresh: Copy
     for path in sorted((fresh / "results/tiny/cells").rglob("analysis.nc")):
         with xr.open_dataset(path) as again:
             before = xr.load_dataset(made / str(path.relative_to(fresh.folder)))
-            assert before.identical(again.load()), path
+            assert before.equals(again.load()), path
 
 
 def test_what_can_be_remade_goes_when_it_has_been_used(fresh: Copy) -> None:
