@@ -21,7 +21,7 @@ RIGHT_PYTHON := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11)
 # Twice quiet: errors only.
 PIP := .venv/bin/python -m pip install --quiet --quiet --constraint requirements.txt
 
-.PHONY: help env demo nature sample test lint format clean-results
+.PHONY: help env demo nature sample test lint format clean-results clean-checkpoints
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,3 +73,6 @@ format: .venv/.installed ## bring the code into its form
 
 clean-results: ## remove results/; raw data stay
 	rm -rf results
+
+clean-checkpoints: ## remove the checkpoints of trainings, finished or not; models stay
+	rm -rf results/*/models/checkpoints

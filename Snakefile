@@ -53,5 +53,11 @@ rule train:
         persistence_files(),
 
 
+rule provenance:
+    """Where every result comes from, printed and written: files, hashes, versions."""
+    input:
+        f"{RESULTS}/provenance.txt",
+
+
 onerror:
     report_failures(RESULTS)

@@ -1,24 +1,35 @@
-"""The command `slams`: what an experiment will need."""
+"""The command `slams`: what an experiment will need, and where a result comes from."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from slams import plan
+from slams import lineage, plan
 from slams.config import check, load, merge
 from slams.errors import SlamsError
 
 
 def main() -> None:
-    """`slams plan [--configfile FILE ...]`, in the folder of the Snakefile."""
+    """`slams plan [--configfile FILE ...]`, `slams provenance FILE`, in the Snakefile's folder."""
     parser = argparse.ArgumentParser(prog="slams", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     planning = commands.add_parser(
         "plan", help="print what an experiment will download and need; nothing is started"
     )
     planning.add_argument("--configfile", nargs="+", type=Path, default=[], help="as for snakemake")
+    asking = commands.add_parser(
+        "provenance", help="print what a result was made from, back to the raw files"
+    )
+    asking.add_argument("file", type=Path, nargs="+", help="any file in results/")
+    asking.add_argument(
+        "--verify", action="store_true", help="read every file, and say which has changed since"
+    )
     arguments = parser.parse_args()
     try:
+        if arguments.command == "provenance":
+            for file in arguments.file:
+                print(*lineage.chain(file, verify=arguments.verify), sep="\n")
+            return
         given = [load(path) for path in [Path("config/config.yaml"), *arguments.configfile]]
         config = merge(*given)
         check(config, Path("config/schema.yaml"))

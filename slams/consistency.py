@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from slams.archives.psl_files import OLR_YEARS
 from slams.channels import GRIDSAT
@@ -61,6 +62,8 @@ def faults(config: Config) -> list[str]:
         _classical,
         _verification,
         _stations,
+        _raw,
+        _secrets,
         _files,
     ]
     return [fault for check in checks for fault in check(config)]
@@ -452,6 +455,30 @@ def _stations(config: Config) -> Iterator[str]:
             "updating ISD at the end of August 2025; choose auto or ghcnh, or end the periods (or "
             f"archives.stations.years) before {ISD_INCOMPLETE}"
         )
+
+
+def _raw(config: Config) -> Iterator[str]:
+    if Path(config["raw"]).resolve().is_relative_to(Path("results").resolve()):
+        yield (
+            f"raw is {config['raw']}: must not lie in results/, which make clean-results removes; "
+            "choose a folder such as data/"
+        )
+
+
+def _secrets(config: Config) -> Iterator[str]:
+    """Addresses go into logs, manifests and the report, and a password in one with them."""
+    addresses = {
+        "archives.era5.address": [config["archives"]["era5"]["address"] or ""],
+        "archives.stations.mirrors": config["archives"]["stations"]["mirrors"],
+        "archives.imagery.mirrors": config["archives"]["imagery"]["mirrors"],
+    }
+    for key, texts in addresses.items():
+        # The text itself is not repeated: the message goes into a log.
+        if any(urlsplit(text).username is not None for text in texts):
+            yield (
+                f"{key} holds a user name or password, which would stand in logs and in the "
+                "report: write it to ~/.netrc and leave it out of the address"
+            )
 
 
 def _files(config: Config) -> Iterator[str]:

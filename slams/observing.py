@@ -5,7 +5,7 @@ here. The background of a case depends on the seed, axis, value and case, never 
 that all arms of an axis value see the same one.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -32,10 +32,11 @@ from slams.store import Store
 class Streams:
     """What an arm may observe beside a degraded background; None where it is not used.
 
-    ``imagery`` is (time, channel, latitude, longitude).
+    ``stations`` is their table or, so that not all years need be in memory, a function that gives
+    that of some times. ``imagery`` is (time, channel, latitude, longitude), best read lazily.
     """
 
-    stations: pd.DataFrame | None = None
+    stations: pd.DataFrame | Callable[[np.ndarray], pd.DataFrame] | None = None
     station_fit: xr.Dataset | None = None
     imagery: xr.DataArray | None = None
     imagery_model: imagery_stream.ImageryModel | None = None

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
-
 from slams import experiment
 from slams.archives import cds
 from slams.errors import SlamsError
 from slams.experiment import Config
+from slams.room import existing, size_text
 
 SPLITS = ("train", "validation", "test")
 FLOAT = 4  # bytes
@@ -163,14 +162,23 @@ def _local(config: Config, archive: str) -> Item:
 
 
 def _made(config: Config) -> Iterator[Item]:
+    results = Path("results", config["name"])
+
+    def item(what: str, size: float, pattern: str, note: str = "") -> Item:
+        """What is still to be written of something that follows from the configuration."""
+        there = [path.stat().st_size for path in results.glob(pattern)]
+        return Item(what, disk=max(0.0, size - sum(there)), there=len(there), note=note)
+
     rows, columns = experiment.shape(config)
     fields = len(wanted(config))
     field = len(config["levels"]) * rows * columns * FLOAT
-    yield Item("fields on common cells", disk=fields * field)
+    note = "" if config["keep_intermediate"] else "removed once the store is built"
+    yield item("fields on common cells", fields * field, "fields/era5-*.nc", note)
     if config["archives"]["imagery"]["source"] != "none":
         channels = len(experiment.imagery_channels(config))
-        yield Item("imagery on common cells", disk=fields * channels * rows * columns * FLOAT)
-    yield Item("store", disk=fields * field)
+        size = fields * channels * rows * columns * FLOAT
+        yield item("imagery on common cells", size, "fields/imagery-*.nc")
+    yield item("store", fields * field, "store/*.npy")
     spaces = {experiment.prior_space(arm) for arm in config["arms"]}
     encoder = config["autoencoder"]
     cells = rows * columns / encoder["downsample"] ** 2
@@ -180,7 +188,8 @@ def _made(config: Config) -> Iterator[Item]:
     }
     for space in sorted(spaces):
         if (kind := experiment.kind_of_prior(space)) in sizes:
-            yield Item(f"latents ({space})", disk=fields * sizes[kind])
+            folder = space.replace("latent", "latents", 1)
+            yield item(f"latents ({space})", fields * sizes[kind], f"{folder}/*.npy")
     steps = experiment.case_steps(config)
     arms = {arm["name"]: arm for arm in config["arms"]}
     total = 0.0
@@ -188,12 +197,14 @@ def _made(config: Config) -> Iterator[Item]:
         sampler = (config["paper"] if "recipe" in arms[name] else config)["sampler"]
         # Members, truth and the background as first guess.
         total += config["cases"] * (sampler["members"] + 2) * steps * field
+    note = f"{len(experiment.cells(config))} cells"
+    yield item("analyses", total, "cells/*/*/analysis.nc", note)
     shared = {
         (experiment.streams_text(arms[name]), *level) for name, *level in experiment.cells(config)
     }
     # Climatology, interpolation, and two Gaussians.
-    total += len(shared) * config["cases"] * 6 * steps * field
-    yield Item("analyses", disk=total, note=f"{len(experiment.cells(config))} cells")
+    total = len(shared) * config["cases"] * 6.0 * steps * field
+    yield item("classical analyses", total, "classical/*/*/classical.nc")
 
 
 def table(items: list[Item]) -> str:
@@ -228,24 +239,12 @@ def _row(item: Item) -> tuple[str, ...]:
     )
 
 
-def size_text(size: float) -> str:
-    """Bytes as a person says them: 512 B, 3.4 MB, 12 GB."""
-    units = ("B", "kB", "MB", "GB", "TB", "PB")
-    power = 0 if size < 1 else min(len(units) - 1, int(np.log10(size) // 3))
-    number = size / 1000**power
-    return (
-        f"{number:.0f} {units[power]}"
-        if number >= 10 or not power
-        else f"{number:.1f} {units[power]}"
-    )
-
-
 def shortages(config: Config, items: list[Item]) -> list[str]:
     """Disks that have less room than is needed on them; raw files and results may share one."""
     needed: dict[int, float] = {}
     folders: dict[int, Path] = {}
     for item in items:
-        folder = _existing(Path(config["raw"]) if item.raw else Path("results"))
+        folder = existing(Path(config["raw"]) if item.raw else Path("results"))
         disk = folder.stat().st_dev
         needed[disk] = needed.get(disk, 0.0) + item.disk
         folders.setdefault(disk, folder)
@@ -255,14 +254,6 @@ def shortages(config: Config, items: list[Item]) -> list[str]:
         for disk, size in needed.items()
         if (free := shutil.disk_usage(folders[disk]).free) < size
     ]
-
-
-def _existing(folder: Path) -> Path:
-    """The folder, or the nearest above it that is there."""
-    folder = folder.resolve()
-    while not folder.exists():
-        folder = folder.parent
-    return folder
 
 
 def report(config: Config) -> str:

@@ -11,6 +11,7 @@ import netCDF4
 import numpy as np
 import xarray as xr
 
+from slams import room
 from slams.errors import ArchiveError
 from slams.provenance import atomic
 
@@ -33,7 +34,8 @@ def write(
     Variables are float32 with time first and not compressed, missing values NaN.
 
     Raises ArchiveError where a time comes twice, is not among the times or never comes, and where
-    pieces differ in their variables or other dimensions.
+    pieces differ in their variables or other dimensions; SlamsError where the disk has no room for
+    all of them, as soon as the first is there.
     """
     times = np.asarray(times, "datetime64[s]")
     written = np.zeros(len(times), bool)
@@ -44,6 +46,7 @@ def write(
             ordered = piece.transpose("time", ...)
             if first is None:
                 first = ordered.isel(time=slice(0, 0))
+                _check_room(target, len(times), ordered)
                 _prepare(file, ordered, times)
             _check_alike(ordered, first, target)
             place = _places(times, ordered["time"].values, written, target)
@@ -56,6 +59,12 @@ def write(
                 f"{missing}; ingest the year again"
             )
         file.setncatts(dict(attributes))
+
+
+def _check_room(target: Path | str, times: int, piece: xr.Dataset) -> None:
+    values = sum(field.size // piece.sizes["time"] for field in piece.data_vars.values())
+    size = 4 * times * values  # float32, not compressed
+    room.check(Path(target).parent, size, f"{target}, {times} times,")
 
 
 def _prepare(file: netCDF4.Dataset, piece: xr.Dataset, times: np.ndarray) -> None:

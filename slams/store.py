@@ -8,6 +8,7 @@ chunked file a day (docs/benchmarks.md).
 """
 
 import hashlib
+import math
 import os
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from slams import series
+from slams import room, series
 from slams.errors import SlamsError
 from slams.provenance import atomic, file_hash
 from slams.statistics import Normalisation
@@ -93,12 +94,20 @@ class Store:
 
 
 class StoreWriter:
-    """Writes a split field by field; the files take their names only when all is written."""
+    """Writes a split field by field; the files take their names only when all is written.
+
+    Raises SlamsError at once where the disk has no room for ``count`` fields of ``shape``.
+    """
 
     def __init__(self, description: Path, shape: tuple[int, ...], count: int) -> None:
         self.description, self.count, self.written = Path(description), count, 0
         self.shape = shape
         self.temporary = self.description.with_suffix(".npy.partial")
+        room.check(
+            self.description.parent,
+            4.0 * count * math.prod(shape),
+            f"store {self.description}, {count} fields,",
+        )
         self.description.parent.mkdir(parents=True, exist_ok=True)
         # Until the new one is whole there is none: an old description must not meet a new array.
         self.description.unlink(missing_ok=True)

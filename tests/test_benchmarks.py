@@ -6,6 +6,7 @@ import paired
 import pandas as pd
 import pytest
 import sampler
+import scaling
 import torch
 import training
 import xarray as xr
@@ -122,3 +123,14 @@ def test_the_trainings_benchmark_compares_the_same_work(tmp_path, monkeypatch):
     assert card["samples_per_second"] > 0 and 0 <= card["waiting_for_data"] < 1
     # Convolutions of 5 steps x 5 channels on 8 x 16 cells, forwards and twice that backwards.
     assert training.work(world) > 3 * 2 * 2 * 9 * 25 * 25 * 8 * 16
+
+
+def test_scaling_does_the_work_of_every_rule(tmp_path):
+    for rule in scaling.RULES:
+        scaling.measured(rule, 60, 22.5, tmp_path)
+    made = {path.name for path in tmp_path.iterdir()}
+    assert made == {
+        *("era5.nc", "statistics.nc", "train.nc", "train.npy", "latents.nc", "latents.npy")
+    }
+    found = scaling.in_a_process("nothing")
+    assert found["memory"] > 10 and found["seconds"] > 0

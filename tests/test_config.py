@@ -440,6 +440,11 @@ def test_a_wrong_key_type_or_range_is_told(
             {"levels": [333, 500], "archives": {"era5": {"source": "cds"}}},
             "levels has 333: ERA5 has 1, 2, 3,",
         ),
+        ({"raw": "results/demo/raw"}, "raw is results/demo/raw: must not lie in results/"),
+        (
+            {"archives": {"stations": {"source": "isd", "mirrors": ["https://me:pw@here"]}}},
+            "archives.stations.mirrors holds a user name or password",
+        ),
     ],
 )
 def test_keys_that_do_not_agree_are_told(
@@ -454,6 +459,12 @@ def test_periods_may_overlap_where_the_configuration_says_so(
     keys = {"periods": {"validation": ["2002-12-01", "2003-04-30"]}, "periods_overlap": True}
     check(configuration("demo", keys), schema)
     assert len(wanted_times(configuration("demo", keys), "train", "validation")) == 730 + 120
+
+
+def test_a_password_in_an_address_is_not_repeated(fault: Callable[..., str]) -> None:
+    era5 = {"source": "arco", "address": "https://me:hush@here/x.zarr"}
+    message = fault({"archives": {"era5": era5}})
+    assert "~/.netrc" in message and "hush" not in message
 
 
 def test_all_faults_are_told_at_once(fault: Callable[..., str]) -> None:

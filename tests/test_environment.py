@@ -96,15 +96,3 @@ def test_every_import_is_required(repository: Path, required: dict[str, str]) ->
             if not owners & (set(required) | set(without)):
                 missing[name] = path.relative_to(repository).as_posix()
     assert not missing, f"imported, but not in requirements.txt: {missing}"
-
-
-def test_the_slurm_profile_names_every_rule(repository: Path) -> None:
-    rules = {
-        name
-        for path in (repository / "workflow/rules").glob("*.smk")
-        for name in re.findall(r"^rule (\w+):", path.read_text(), re.MULTILINE)
-    }
-    if not rules:
-        pytest.skip("no rules in workflow/rules")
-    profile = yaml.safe_load((repository / "profiles/slurm/config.yaml").read_text())
-    assert set(profile["set-resources"]) == rules

@@ -19,6 +19,7 @@ from slams.archives.netcdf import opened
 from slams.channels import CHANNELS, GRIDSAT
 from slams.errors import ArchiveError
 from slams.grid import Grid
+from slams.spread import spread
 
 STORED = gridsat.STORED | psl.STORED
 BLOCK = 32  # times of a file read at once
@@ -170,15 +171,37 @@ def regrid(
     order; a channel without an image at a time is NaN there.
     """
     cells = {channel: inventory.Cells(grid) for channel in channels}
-    for first in range(0, len(times), BLOCK):
-        block = times[first : first + BLOCK]
-        fields = {
-            CHANNELS[channel].field: _block(
-                taken["channels"][channel]["files"], channel, cells[channel], block
-            )
-            for channel in channels
-        }
-        yield xr.Dataset(fields, {"time": block, **grid.coordinates()})
+    blocks = (times[first : first + BLOCK] for first in range(0, len(times), BLOCK))
+    wanted = ((block, _holding(taken, channels, block)) for block in blocks)
+    yield from spread(partial(_dataset, cells, grid), wanted)
+
+
+def _holding(
+    taken: Mapping[str, Any], channels: Sequence[str], times: Times
+) -> dict[str, list[Mapping[str, Any]]]:
+    """The files of every channel that hold any of the times."""
+    return {
+        channel: [
+            file
+            for file in taken["channels"][channel]["files"]
+            if np.isin(_held_times([file]), times).any()
+        ]
+        for channel in channels
+    }
+
+
+def _dataset(
+    cells: Mapping[str, inventory.Cells],
+    grid: Grid,
+    wanted: tuple[Times, Mapping[str, list[Mapping[str, Any]]]],
+) -> xr.Dataset:
+    """All channels at the times of a block, from the files that hold them."""
+    block, files = wanted
+    fields = {
+        CHANNELS[channel].field: _block(files[channel], channel, cells[channel], block)
+        for channel in files
+    }
+    return xr.Dataset(fields, {"time": block, **grid.coordinates()})
 
 
 def _block(
@@ -187,9 +210,8 @@ def _block(
     """A channel's images at some times, on the cells."""
     values = np.full((len(times), *cells.grid.shape), np.nan, np.float32)
     for file in files:
-        if np.isin(_held_times([file]), times).any():
-            for piece in images(Path(file["path"]), channel, times):
-                values[np.searchsorted(times, piece["time"].values)] = cells(piece).values
+        for piece in images(Path(file["path"]), channel, times):
+            values[np.searchsorted(times, piece["time"].values)] = cells(piece).values
     return xr.Variable(("time", "latitude", "longitude"), values, CHANNELS[channel].attributes)
 
 

@@ -6,8 +6,10 @@ Regridding goes through the listed files a piece at a time: no file need fit int
 """
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 from slams.errors import ArchiveError
 from slams.grid import Grid, Regridder
 from slams.provenance import atomic
+from slams.spread import SCHEDULER, spread
 
 Inspect = Callable[[Path], dict[str, Any]]
 
@@ -97,7 +100,7 @@ def take(
         )
     here = [time for time in wanted if time.year == year]
     asked = {np.datetime64(time, "s") for time in here}
-    inspected = [inspect(Path(path)) for path in paths]
+    inspected = list(spread(inspect, [Path(path) for path in paths]))
     found: dict[np.datetime64, dict[str, Any]] = {}
     for file in inspected:
         for moment in sorted(
@@ -166,18 +169,40 @@ def regrid(
     """The fields of an inventory's files at some ``times``, on the cells of ``grid``.
 
     ``open_pieces`` gives a file's fields (time, ..., latitude, longitude), a piece at a time.
-    Yields them piece by piece in the inventory's order, with the same dimensions.
+    Yields them piece by piece in the inventory's order, with the same dimensions. A worker of a
+    dask cluster (`slams.spread`) holds the regridded fields of one file.
     """
-    cells = Cells(grid)
+    # A file may hold more than the inventory takes from it.
+    needed = []
     for file in json.loads(Path(inventory).read_text())["files"]:
-        # A file may hold more than the inventory takes from it.
         wanted = np.intersect1d(np.array(file["times"], dtype="datetime64[ns]"), times)
-        if not wanted.size:
-            continue
-        for piece in open_pieces(Path(file["path"])):
-            field = piece.isel(time=np.isin(piece["time"].values, wanted))
-            if field.sizes["time"]:
-                yield cells(field)
+        if wanted.size:
+            needed.append((Path(file["path"]), wanted))
+    regrid_file: Callable[[tuple[Path, NDArray[np.datetime64]]], Iterable[xr.DataArray]]
+    regrid_file = partial(_regrid_file, open_pieces, Cells(grid))
+    if os.environ.get(SCHEDULER):  # a generator cannot be sent back
+        regrid_file = partial(_whole, regrid_file)
+    for fields in spread(regrid_file, needed):
+        yield from fields
+
+
+def _regrid_file(
+    open_pieces: Callable[[Path], Iterable[xr.DataArray]],
+    cells: "Cells",
+    wanted: tuple[Path, NDArray[np.datetime64]],
+) -> Iterator[xr.DataArray]:
+    path, times = wanted
+    for piece in open_pieces(path):
+        field = piece.isel(time=np.isin(piece["time"].values, times))
+        if field.sizes["time"]:
+            yield cells(field)
+
+
+def _whole(
+    regrid_file: Callable[[tuple[Path, NDArray[np.datetime64]]], Iterable[xr.DataArray]],
+    wanted: tuple[Path, NDArray[np.datetime64]],
+) -> list[xr.DataArray]:
+    return list(regrid_file(wanted))
 
 
 class Cells:

@@ -100,7 +100,13 @@ class Writer:
             self._pending = []
 
 
-def read(files: Iterable[Path | str]) -> pd.DataFrame:
-    """The observations of some files of the data set, one below the other; text as categories."""
-    table = dataset.dataset([str(path) for path in files], format="parquet").to_table()
+def read(files: Iterable[Path | str], times: NDArray[np.datetime64] | None = None) -> pd.DataFrame:
+    """The observations of some files of the data set, one below the other; text as categories.
+
+    times: only those of these times (UTC) are read into memory.
+    """
+    wanted = None
+    if times is not None:
+        wanted = dataset.field("time").isin(pa.array(np.asarray(times, "datetime64[ns]")))
+    table = dataset.dataset([str(path) for path in files], format="parquet").to_table(filter=wanted)
     return table.unify_dictionaries().combine_chunks().to_pandas()

@@ -27,6 +27,7 @@ from slams.observation.imagery_errors import pixel_factors
 from slams.statistics import HarmonicFit, Normalisation, evaluate, year_fraction
 
 ALWAYS = (datetime(1800, 1, 1), datetime(2200, 1, 1))
+TIMES_A_CHUNK = 8  # read at once where only some times are wanted
 VARIANCE_RANGE = (-6.0, 3.0)  # log variance stays within this, in normalised units
 
 
@@ -43,17 +44,32 @@ def read(
     first, last = (np.datetime64(instant, "ns") for instant in period or ALWAYS)
     for path in paths:
         with xr.open_dataset(path) as dataset:
-            lacking = [name for name in channels if CHANNELS[name].field not in dataset]
-        if lacking:
-            raise SlamsError(
-                f"{path} lacks {CHANNELS[lacking[0]].field}, of the channel {lacking[0]}: regrid "
-                "the images again, with it in archives.imagery.channels"
-            )
+            _require(path, dataset, channels)
         fields = (series.read(path, CHANNELS[name].field, first, last) for name in channels)
         for pieces in zip(*fields, strict=True):
             plain = [piece.drop_attrs() for piece in pieces]
             images = xr.concat(plain, xr.Variable("channel", list(channels)))
             yield images.transpose("time", "channel", "latitude", "longitude")
+
+
+def lazily(paths: Iterable[Path], channels: Sequence[str]) -> xr.DataArray:
+    """As all of :func:`read` in one array, of which only what is selected comes into memory."""
+    years = []
+    for path in paths:
+        dataset = xr.open_dataset(path, chunks={"time": TIMES_A_CHUNK})
+        _require(path, dataset, channels)
+        fields = [dataset[CHANNELS[name].field].drop_attrs() for name in channels]
+        years.append(xr.concat(fields, xr.Variable("channel", list(channels))))
+    return xr.concat(years, dim="time").transpose("time", "channel", "latitude", "longitude")
+
+
+def _require(path: Path, dataset: xr.Dataset, channels: Sequence[str]) -> None:
+    lacking = [name for name in channels if CHANNELS[name].field not in dataset]
+    if lacking:
+        raise SlamsError(
+            f"{path} lacks {CHANNELS[lacking[0]].field}, of the channel {lacking[0]}: regrid "
+            "the images again, with it in archives.imagery.channels"
+        )
 
 
 class ImageryNetwork(nn.Module):

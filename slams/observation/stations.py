@@ -16,6 +16,7 @@ out of the fit and of the analyses.
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -263,15 +264,21 @@ class StationOperator(nn.Module):
 
 
 def observe(
-    table: pd.DataFrame, fitted: xr.Dataset, normalisation: Normalisation, times: np.ndarray
+    table: pd.DataFrame | Callable[[np.ndarray], pd.DataFrame],
+    fitted: xr.Dataset,
+    normalisation: Normalisation,
+    times: np.ndarray,
 ) -> Observation:
     """The observations of a window from the stations that may be assimilated.
 
-    ``table`` as in :func:`fit`; a station that was held out, was not fitted or has moved since
+    ``table`` as in :func:`fit`, or a function that gives the table of some times, so that not all
+    years need be in memory; a station that was held out, was not fitted or has moved since
     does not enter. Reports of a station at one time are averaged. Raises SlamsError where one is
     no air temperature in K.
     """
     chosen = fitted.isel(station=np.flatnonzero(~fitted["held_out"].values))
+    if callable(table):
+        table = table(times)
     value, moved = reports(table, chosen, times)
     if moved:
         log.info("%d observations of stations that have moved are left out", moved)

@@ -3,9 +3,10 @@
 import os
 import sys
 from itertools import groupby
+from functools import cache
 from pathlib import Path
 
-from slams import experiment, locks, provenance
+from slams import experiment, locks, plan, provenance
 from slams.archives import psl_files
 from slams.channels import GRIDSAT
 from slams.config import check
@@ -30,6 +31,11 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 WORKS = workflow.is_main_process and not locks.only_looks(sys.argv[1:])
 if WORKS:
     locks.clear_stale(Path(".snakemake"))
+    # Said at the start; whoever makes a part only may go on. Each long step asks for its own room.
+    for shortage in plan.shortages(config, plan.plan(config)):
+        print(
+            f"warning: the whole experiment does not fit: {shortage}", file=sys.stderr
+        )
 
 # Requests to the Climate Data Store at once; --resources cds=N says otherwise. Not in a profile:
 # --resources on the command line would replace all of a profile's, and leave this unlimited.
@@ -41,6 +47,7 @@ RAW = config["raw"]
 ENVIRONMENT = "../../environment.yml"
 ARMS = {arm["name"]: arm for arm in config["arms"]}
 CELLS = experiment.cells(config)
+KNOWN_CELLS = frozenset(CELLS)  # thousands, and every job of a cell looks itself up
 PRODUCT = experiment.station_product(config)
 SPLITS = ("train", "validation", "test")
 TIMES = experiment.wanted_times(config, *SPLITS)  # once: it takes a while
@@ -77,6 +84,7 @@ def raw_root(archive):
     return f"{RAW}/planet" if source(archive) == "planet" else RAW
 
 
+@cache
 def years(archive, *splits):
     """The years that an archive is read for; with splits, only those that they touch."""
     found = experiment.years(config, archive)
@@ -153,6 +161,11 @@ def spaces_used():
 def arrays(description):
     """A store's two files, by name."""
     return {"description": description, "array": description[: -len("nc")] + "npy"}
+
+
+def intermediate(path):
+    """What is removed once it has been used, unless the configuration keeps it."""
+    return path if config["keep_intermediate"] else temp(path)
 
 
 def prior_file(space):

@@ -77,7 +77,7 @@ rule regrid_era5:
     input:
         inventory=f"{RESULTS}/inventory/era5-{{year}}.json",
     output:
-        f"{RESULTS}/fields/era5-{{year}}.nc",
+        intermediate(f"{RESULTS}/fields/era5-{{year}}.nc"),
     log:
         f"{RESULTS}/logs/regrid_era5/{{year}}.log",
     benchmark:

@@ -120,7 +120,7 @@ def arm_of(wildcards):
     if wildcards.arm not in ARMS:
         stop(f"no arm is called {wildcards.arm}; arms: {', '.join(ARMS)}")
     cell = (wildcards.arm, wildcards.axis, wildcards.value)
-    if cell not in CELLS:
+    if cell not in KNOWN_CELLS:
         known = ", ".join(
             f"{axis}-{value}" for arm, axis, value in CELLS if arm == cell[0]
         )

@@ -271,3 +271,27 @@ rule write_report:
         seed=config["seed"],
     script:
         "../scripts/write_report.py"
+
+
+rule write_provenance:
+    """The chain from every figure, table and page to the raw files, with hashes and versions."""
+    input:
+        report=f"{RESULTS}/report.html",
+        scores=f"{RESULTS}/scores.parquet",
+        figures=[
+            f"{RESULTS}/figures/{stem}.{kind}"
+            for stem in figures()
+            for kind in ("png", "pdf")
+        ],
+    output:
+        f"{RESULTS}/provenance.txt",
+    log:
+        f"{RESULTS}/logs/write_provenance.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/write_provenance.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("write_provenance"),
+    script:
+        "../scripts/write_provenance.py"

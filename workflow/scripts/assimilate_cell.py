@@ -1,6 +1,8 @@
 """The ensembles of all cases of a cell."""
 
-from slams import device
+import math
+
+from slams import device, room
 from slams.assimilation import assimilate_cell
 from slams.job import job
 from slams.observing_files import streams_of
@@ -11,12 +13,17 @@ from slams.store import Store
 
 with job(snakemake.log[0], snakemake.threads), device.claim(snakemake.params.device) as taken:
     given = snakemake.input
+    test = Store(given.test)
     beside = None
     if hasattr(given, "encoder_images"):
         beside = read_inputs(given.encoder_images, sorted(snakemake.params.arm["encoder"]))
+    # The members, the truth and the background as first guess.
+    fields = snakemake.params.cases * snakemake.params.steps
+    fields *= snakemake.params.sampler["members"] + 2
+    room.check(snakemake.output[0], 4.0 * fields * math.prod(test.shape), snakemake.output[0])
     data = assimilate_cell(
         Prior.load(given.prior).to(taken),
-        Store(given.test),
+        test,
         Store(given.validation),
         arm=snakemake.params.arm,
         axis=snakemake.wildcards.axis,

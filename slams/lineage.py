@@ -1,0 +1,152 @@
+"""The chain from a result back to the raw files: what made each, from what, with hashes.
+
+A result says so itself: in its attributes (netCDF), its metadata (Parquet), its card (networks,
+loss curves), its description (arrays). What has no room for it, a figure, a page, a plain table, is
+looked up in the record that Snakemake keeps of every output in the working directory.
+"""
+
+import base64
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import xarray as xr
+
+from slams.errors import SlamsError
+from slams.provenance import file_hash
+
+RECORDS = Path(".snakemake/metadata")  # of Snakemake, one JSON file an output
+DIGITS = 16  # of a SHA-256, as `provenance.attributes` keeps them
+_FACTS = ("config_hash", "code_version", "seed")
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a file says of its making.
+
+    facts: config_hash, code_version and seed, or the rule and the hash of its code. inputs: the
+    files it was made from, with the first digits of their SHA-256 when they were read, or "" where
+    that was not kept.
+    """
+
+    facts: Mapping[str, str]
+    inputs: Mapping[str, str] = field(default_factory=dict)
+
+
+def record(path: Path | str) -> Record | None:
+    """What is known of a file's making; None of a file that nothing here has made.
+
+    Raises SlamsError where the file is not there or cannot be read.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise SlamsError(f"{path}: is not there; give a file that a run has made")
+    found = _told(path)
+    if found is not None and "inputs" in found:
+        facts = {name: str(found[name]) for name in _FACTS if name in found}
+        return Record(facts, json.loads(found["inputs"]))
+    return _recorded(path)
+
+
+def _told(path: Path) -> Mapping[str, Any] | None:
+    """The provenance attributes in a file, or in the one beside it that speaks for it."""
+    readers: dict[str, Callable[[Path], Mapping[str, Any]]] = {
+        ".nc": _netcdf,
+        ".parquet": _parquet,
+        ".json": _json,
+    }
+    beside = {".pt": ".json", ".csv": ".json", ".npy": ".nc"}
+    if path.suffix in beside:
+        path = path.with_suffix(beside[path.suffix])
+    if path.suffix not in readers or not path.is_file():
+        return None
+    try:
+        return readers[path.suffix](path)
+    except (OSError, ValueError) as error:
+        raise SlamsError(f"{path}: cannot be read ({error}); make it again") from error
+
+
+def _netcdf(path: Path) -> Mapping[str, Any]:
+    with xr.open_dataset(path, decode_times=False) as dataset:
+        return dict(dataset.attrs)
+
+
+def _parquet(path: Path) -> Mapping[str, Any]:
+    metadata = pq.read_schema(path).metadata or {}
+    stored = {key.decode(): text.decode() for key, text in metadata.items()}
+    return {**stored, **json.loads(stored.get("PANDAS_ATTRS", "{}"))}
+
+
+def _json(path: Path) -> Mapping[str, Any]:
+    found = json.loads(path.read_text())
+    return found if isinstance(found, dict) else {}
+
+
+def _recorded(path: Path) -> Record | None:
+    """What Snakemake keeps of an output; the hash of the code is one of the rule's params."""
+    name = Path(os.path.relpath(path)).as_posix()
+    file = RECORDS / base64.urlsafe_b64encode(name.encode()).decode()
+    if not file.is_file():
+        return None
+    kept = json.loads(file.read_text())
+    hashes = [text[1:-1] for text in kept["params"] if re.fullmatch(r"'[0-9a-f]{64}'", text)]
+    return Record(
+        {"rule": kept["rule"], "code": ", ".join(hashes)}, dict.fromkeys(kept["input"], "")
+    )
+
+
+def chain(path: Path | str, *, verify: bool = False) -> Iterator[str]:
+    """The lines that tell where a file comes from: itself, then, indented, what it was made from.
+
+    A file that was told already is not told again. verify: read every file and say which is no
+    longer the one that was read. Without it only hashes that were never kept are computed.
+
+    Raises SlamsError as `record` does.
+    """
+    path = os.path.relpath(path)
+    if record(path) is None:
+        raise SlamsError(
+            f"{path}: says nothing of its making, and no record of Snakemake's in "
+            f"{RECORDS.resolve()} does; give a result, in the folder in which it was made"
+        )
+    yield from _lines(path, "", 0, {}, verify)
+
+
+def _lines(path: str, kept: str, depth: int, told: dict[str, str], verify: bool) -> Iterator[str]:
+    indent = "  " * depth
+    if path in told and kept in ("", told[path]):
+        yield f"{indent}{path}  (above)"
+        return
+    told[path] = kept
+    if not Path(path).exists():
+        yield f"{indent}{path}  sha256 {kept or 'not kept'}  IS NO LONGER THERE"
+        return
+    known = record(path)
+    if not kept and not Path(path).is_dir():
+        told[path] = kept = file_hash(path)[:DIGITS]
+    yield f"{indent}{path}  {_hash(path, kept, verify)}{_facts(known)}"
+    for name, digits in (known.inputs if known else {}).items():
+        yield from _lines(name, digits, depth + 1, told, verify)
+
+
+def _hash(path: str, kept: str, verify: bool) -> str:
+    if Path(path).is_dir():
+        return "folder"
+    if verify and (now := file_hash(path)[:DIGITS]) != kept:
+        return f"sha256 {kept}  CHANGED SINCE, now {now}"
+    return f"sha256 {kept}"
+
+
+def _facts(known: Record | None) -> str:
+    if known is None:
+        return "  (no result: raw, or source)"
+    return "".join(f"  {name} {_short(text)}" for name, text in known.facts.items())
+
+
+def _short(text: str) -> str:
+    return text[:DIGITS] if re.fullmatch("[0-9a-f]{64}", text) else text
