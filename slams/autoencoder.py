@@ -15,6 +15,7 @@ import xarray as xr
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from slams import weights
 from slams.errors import SlamsError
 from slams.nets import ResidualBlock, SphereConv2d, position_maps
 from slams.store import Store, StoreWriter
@@ -147,7 +148,7 @@ class Autoencoder(nn.Module):
 
     def save(self, path: Path, **extra: Any) -> None:
         """Write settings and weights to ``path`` (a torch file of plain types)."""
-        torch.save({"settings": self.settings, "weights": self.state_dict(), **extra}, path)
+        weights.save({"settings": self.settings, "weights": self.state_dict(), **extra}, path)
 
     @classmethod
     def load(cls, path: Path) -> "Autoencoder":

@@ -18,6 +18,7 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
+from slams import weights
 from slams.autoencoder import Autoencoder
 from slams.draws import Draws
 from slams.errors import SlamsError
@@ -260,7 +261,7 @@ class Prior:
             state["autoencoder_kind"] = _kind(AUTOENCODERS, self.autoencoder)
             state["autoencoder"] = self.autoencoder.settings
             state["autoencoder_weights"] = self.autoencoder.state_dict()
-        torch.save(state, path)
+        weights.save(state, path)
 
     @classmethod
     def load(cls, path: str | Path) -> "Prior":

@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from slams import world
+from slams import weights, world
 from slams.autoencoder import Autoencoder, Encode, reconstruction_error, reconstruction_loss
 from slams.draws import Draws
 from slams.errors import SlamsError
@@ -258,7 +258,7 @@ def _fit_base(
         base.fit(training, starts, validation)
         kept = {"fingerprint": fingerprint, "weights": base.state_dict(), "ridge": base.ridge}
         with atomic(path) as temporary:
-            torch.save(kept, temporary)
+            weights.save(kept, temporary)
     world.wait(device)
     if world.rank() and not _read_base(base, path, fingerprint):
         raise SlamsError(f"{path}: not what the first process has written; is the folder shared?")

@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from slams import world
+from slams import weights, world
 from slams.compilation import compiled, told_by_compiler
 from slams.draws import Draws
 from slams.errors import SlamsError
@@ -134,7 +134,7 @@ class Run:
                 "seconds": time.monotonic() - self.began,
             }
             with atomic(self.path) as temporary:
-                torch.save(state, temporary)
+                weights.save(state, temporary)
             self.saved = self.done
             for logger in self.fabric.loggers:
                 logger.save()

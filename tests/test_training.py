@@ -375,12 +375,12 @@ def test_a_checkpoint_of_another_run_is_not_used(tmp_path, whole):
 def test_a_checkpoint_half_written_is_none(tmp_path, whole, monkeypatch):
     saved, save = 0, torch.save
 
-    def fail(state, path):
+    def fail(state, file):
         nonlocal saved
         saved += 1
         if saved < 9:
-            return save(state, path)
-        Path(path).write_bytes(b"half")
+            return save(state, file)
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", fail)

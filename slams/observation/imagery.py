@@ -18,7 +18,7 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from slams import series
+from slams import series, weights
 from slams.channels import CHANNELS, WINDOW, Channel
 from slams.errors import SlamsError
 from slams.observation.base import Observation
@@ -130,7 +130,7 @@ class ImageryModel:
     def save(self, path: Path, card: dict[str, Any]) -> None:
         """Write to a torch file of plain types."""
         arrays = ("coefficients", "scale", "inflation", "correlation", "strength")
-        torch.save(
+        weights.save(
             {
                 "settings": self.network.settings,
                 "weights": self.network.state_dict(),

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from slams import weights
 from slams.autoencoder import Autoencoder
 from slams.errors import SlamsError
 
@@ -112,7 +113,7 @@ class PaperAutoencoder(nn.Module):
     def save(self, path: Path, **extra: Any) -> None:
         """Write settings and weights to ``path``, which :func:`load_autoencoder` reads."""
         state = {"kind": "paper", "settings": self.settings, "weights": self.state_dict()}
-        torch.save({**state, **extra}, path)
+        weights.save({**state, **extra}, path)
 
 
 def _layers(convolution: Any, sizes: list[int]) -> nn.Sequential:
