@@ -1,6 +1,5 @@
 """Which figures an experiment has, and what stands below them."""
 
-STREAMS = ("background", "stations", "imagery")
 SCORES = {
     "crps": "CRPS",
     "rmse": "Error of the mean",
@@ -33,11 +32,9 @@ def shown_cell(arm):
 def shown_files(wildcards):
     """The analyses of an arm's shown cell, and the classical ones beside them."""
     axis, value = shown_cell(wildcards.arm)
-    streams = [s for s in STREAMS if s in ARMS[wildcards.arm]["streams"]]
-    beside = f"{RESULTS}/classical/{'+'.join(streams)}/{axis}-{value}/classical.nc"
     return {
         "analysis": f"{RESULTS}/cells/{wildcards.arm}/{axis}-{value}/analysis.nc",
-        "classical": beside,
+        "classical": classical_of(ARMS[wildcards.arm], axis, value),
     }
 
 

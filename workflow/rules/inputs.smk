@@ -176,12 +176,15 @@ def classical_inputs(wildcards):
     return files
 
 
-def classical_file(wildcards):
+def classical_of(arm, axis, value):
     """The classical analyses of the same observations as an arm's cell has."""
-    streams = experiment.streams_text(arm_of(wildcards))
-    return (
-        f"{RESULTS}/classical/{streams}/{wildcards.axis}-{wildcards.value}/classical.nc"
-    )
+    streams = experiment.streams_text(arm)
+    return f"{RESULTS}/classical/{streams}/{axis}-{value}/classical.nc"
+
+
+def classical_file(wildcards):
+    """Those of the cell that the wildcards name."""
+    return classical_of(arm_of(wildcards), wildcards.axis, wildcards.value)
 
 
 def stream_inputs(streams, wildcards, *splits):
