@@ -76,10 +76,15 @@ class GaussianWorld:
         return x
 
     def draw(self, count: int, seed: int) -> Tensor:
-        """States (count, size) of the prior."""
+        """States (count, size) of the prior.
+
+        By the symmetric root: which eigenvectors a library gives of equal eigenvalues, and with
+        which signs, is another matter from machine to machine.
+        """
         generator = torch.Generator().manual_seed(seed)
         normal = torch.randn((count, *self.eigenvalues.shape), generator=generator).double()
-        waves = normal * self.eigenvalues.sqrt()
+        waves = torch.einsum("bskd,st,kl,dc->btlc", normal, *self.vectors)
+        waves = waves * self.eigenvalues.sqrt()
         return torch.einsum("btlc,st,kl,dc->bskd", waves, *self.vectors).flatten(1)
 
 

@@ -99,30 +99,36 @@ def test_two_streams_of_unequal_errors_give_the_exact_posterior():
 
 
 def test_the_solver_goes_on_from_the_level_before():
-    """Unevenly placed precise points: three iterations from nothing leave half a deviation."""
+    """Unevenly placed precise points: three iterations from nothing leave a fifth of a deviation.
+
+    How much depends on the truth: of one it is twice, of another five times what they leave
+    otherwise, hence the mean of six.
+    """
     world, h = Ring(), uneven_points()
     variance = torch.full((14,), 0.01)
     noise = torch.randn(14, generator=torch.Generator().manual_seed(8))
-    y = (h @ drawn(world)).float() + variance.sqrt() * noise
-    mean, covariance = exact_posterior(world, h, y, variance)
-    observation = Observations([Observation(matrix_operator(h), y, variance, TIMES)])
-    warm = wasserstein(states(world, observation), mean, covariance)
 
     def from_nothing(prior, given, x, sigma, start):
         return mmps(prior, given, x, sigma)[0], None
 
-    samples = sample_states(
-        world,
-        observation,
-        512,
-        guide=from_nothing,
-        levels=noise_levels(32, 0.02, 80.0),
-        generator=torch.Generator().manual_seed(0),
-        times=TIMES,
-    )
-    cold = wasserstein(samples.flatten(1).double(), mean, covariance)
-    assert warm < 0.15
-    assert cold > 2 * warm
+    warm, cold = [], []
+    for seed in range(3, 9):
+        y = (h @ drawn(world, seed)).float() + variance.sqrt() * noise
+        mean, covariance = exact_posterior(world, h, y, variance)
+        observation = Observations([Observation(matrix_operator(h), y, variance, TIMES)])
+        warm.append(wasserstein(states(world, observation), mean, covariance))
+        samples = sample_states(
+            world,
+            observation,
+            512,
+            guide=from_nothing,
+            levels=noise_levels(32, 0.02, 80.0),
+            generator=torch.Generator().manual_seed(0),
+            times=TIMES,
+        )
+        cold.append(wasserstein(samples.flatten(1).double(), mean, covariance))
+    assert max(warm) < 0.15
+    assert np.mean(cold) > 2 * np.mean(warm)
 
 
 @pytest.mark.parametrize("solver", SOLVERS.values(), ids=SOLVERS.keys())

@@ -67,7 +67,9 @@ def failures(copy: Copy, *targets: str, **archives: dict[str, Any]) -> dict[str,
     """A call that fails on local files, and tells each failure twice: at once, and at the end."""
     for section in archives.values():
         section["source"] = "local"
-    call = copy.snakemake(*targets, "--keep-going", keys={"archives": archives})
+    # One arm of all streams, none whose encoder takes another channel.
+    arm = {"name": "all", "space": "pixel", "streams": ["background", "stations", "imagery"]}
+    call = copy.snakemake(*targets, "--keep-going", keys={"archives": archives, "arms": [arm]})
     assert call.status == 1
     assert "Traceback" not in call.text
     assert "rule train" not in call.text

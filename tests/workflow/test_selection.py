@@ -60,8 +60,6 @@ def test_a_new_value_makes_only_its_cells(finished: Copy) -> None:
     scored = {"verify_cell", "merge_scores", "compare_arms"}
     cells = {"assimilate_cell", "analyse_classically"}
     assert set(plan) - drawn == cells | scored | {"write_report"}
-    others = {"merge_scores", "write_report"}
-    assert set(plan) - drawn == others | (CELL - {"train_prior"})
     assert plan["analyse_classically"] == 4
 
 
@@ -201,7 +199,9 @@ def test_a_cell_of_the_paper_takes_only_what_it_needs(
     assert all(plan[rule] == 1 for rule in CELL)
     images = {"fetch_imagery", "ingest_imagery", "regrid_imagery"}
     assert bool(images & set(plan)) == (arm in ("paper-lsda-1", "paper-lsda-2"))
-    assert not (STATIONS | LATENT - {"encode_latents"} | {"fit_imagery"}) & set(plan)
+    # Stations are what every cell is verified by.
+    assert not (LATENT - {"encode_latents"} | {"fit_imagery"}) & set(plan)
+    assert set(plan) >= STATIONS
 
 
 @pytest.mark.parametrize("name", ["sample", "nature"])

@@ -108,7 +108,7 @@ def test_every_result_says_where_it_comes_from(results: Path, tiny: tuple[Copy, 
         ".json": lambda path: json.loads(path.read_text()),
     }
     found = [path for path in sorted(results.rglob("*")) if path.suffix in described]
-    assert len(found) == 46
+    assert len(found) == 48
     for path in found:
         facts = described[path.suffix](path)
         assert set(facts) >= PROVENANCE, path
