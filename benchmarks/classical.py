@@ -144,7 +144,8 @@ def main() -> None:
             )
             found = innovations(seen, sample, grid.latitude, grid.longitude)
         points = no_points(sample)
-        blocks = partition(grid.latitude, grid.longitude, points)[:: arguments.every]
+        side = section["block_km"]
+        blocks = partition(grid.latitude, grid.longitude, points, side)[:: arguments.every]
         radii = (section["oi"]["radii_km"][-1], section["letkf"]["radii_km"][-1])
         with timed("members of the LETKF"):
             analysers = Tuned(*radii, section["letkf"]["inflations"][0]).analysers(

@@ -12,8 +12,6 @@ from torch import Tensor
 from slams.classical.ensemble import Sample
 from slams.classical.localisation import EARTH_RADIUS_KM, cell_places, distances
 
-BLOCK_KM = 1500.0  # sides of a block: more of them need more solutions, larger ones larger ones
-
 
 @dataclass(frozen=True)
 class Block:
@@ -63,7 +61,7 @@ def no_points(sample: Sample) -> Points:
 
 
 def partition(
-    latitude: np.ndarray, longitude: np.ndarray, points: Points, side_km: float = BLOCK_KM
+    latitude: np.ndarray, longitude: np.ndarray, points: Points, side_km: float
 ) -> list[Block]:
     """Blocks about ``side_km`` wide and high that together are the grid, north first.
 
@@ -104,7 +102,7 @@ def columns_of(
         band = sample.band(slice(first, end)).flatten(3)  # (n, step, level, cell)
         before = first * (band.shape[3] // (end - first))
         for block in of_band:
-            states = band[..., torch.from_numpy(block.cells) - before]
+            states = band.index_select(3, torch.from_numpy(block.cells) - before)
             columns = [
                 Columns(places[block.cells], states.flatten(1, 2).permute(2, 1, 0).contiguous())
             ]

@@ -49,7 +49,7 @@ def analyse_cell(observer: Observer, train: Store, settings: Mapping[str, Any]) 
     )
     held = _held_out(observer)
     points = no_points(sample) if held is None else _points(observer, sample, held)
-    blocks = partition(latitude, longitude, points)
+    blocks = partition(latitude, longitude, points, settings["block_km"])
     tuned = tune(observer, sample, settings, blocks, latitude, longitude)
     observed = list(observer.observed())
     analysed: dict[int, dict[str, Found]] = {}

@@ -33,13 +33,13 @@ class Innovations:
 
     @cached_property
     def about_mean(self) -> Tensor:
-        """The images (n, m) about their mean."""
-        return self.images - self.images.mean(0)
+        """The images about their mean, (m, n): those of a value lie together, to be selected."""
+        return (self.images - self.images.mean(0)).T.contiguous()
 
     @cached_property
     def covariance(self) -> Tensor:
         """The images' covariance (m, m) of all values, whatever their distance."""
-        return self.about_mean.T @ self.about_mean / (len(self.images) - 1)
+        return self.about_mean @ self.about_mean.T / (len(self.images) - 1)
 
 
 def innovations(

@@ -23,7 +23,7 @@ from slams.classical.innovations import Innovations
 from slams.classical.localisation import distances, taper
 from slams.errors import SlamsError
 
-VALUES_AT_ONCE = 4096  # whose members' products are in memory together
+PLACES_AT_ONCE = 1024  # whose members' products are found together
 
 
 def analogues(seen: Innovations, members: int) -> Tensor:
@@ -58,15 +58,21 @@ class Members:
         images = seen.images[numbers]
         middle = images.mean(0)
         departure = seen.value.to(images) - middle
-        about = (images - middle).T  # (m, k)
+        about = (images - middle).T.contiguous()  # (m, k)
         weighted = about / seen.variance.to(images)[:, None]
         places, size = len(seen.places), len(numbers)
         self.pulls = images.new_zeros(places, size)
         self.pulls.index_add_(0, seen.place, weighted * departure[:, None])
         self.products = images.new_zeros(places, size, size)
-        for part in torch.arange(len(about)).split(VALUES_AT_ONCE):
-            product = about[part, :, None] * weighted[part, None, :]
-            self.products.index_add_(0, seen.place[part], product)
+        # Places with as many values as one another go together, as matrices of one shape.
+        order, counts = torch.argsort(seen.place, stable=True), torch.bincount(seen.place)
+        first = counts.cumsum(0) - counts
+        for count in torch.unique(counts[counts > 0]).tolist():
+            for some in torch.nonzero(counts == count)[:, 0].split(PLACES_AT_ONCE):
+                values = order[first[some, None] + torch.arange(count)].flatten()
+                left = about.index_select(0, values).unflatten(0, (len(some), count))
+                right = weighted.index_select(0, values).unflatten(0, (len(some), count))
+                self.products[some] = left.mT @ right
 
 
 @dataclass(frozen=True)
@@ -96,11 +102,14 @@ class LETKF:
         reach = taper(columns.places, members.seen.places[near], self.radius_km).to(
             members.products
         )
-        precision = (reach @ members.products[near].flatten(1)).unflatten(1, (size, size))
+        products = members.products.index_select(0, near).flatten(1)
+        precision = (reach @ products).unflatten(1, (size, size))
         precision.diagonal(dim1=1, dim2=2).add_((size - 1) / self.inflation)
         factor = torch.linalg.cholesky(precision)
-        weights = torch.cholesky_solve((reach @ members.pulls[near])[..., None], factor)
-        states = columns.states[..., members.numbers].to(reach)
+        weights = torch.cholesky_solve(
+            (reach @ members.pulls.index_select(0, near))[..., None], factor
+        )
+        states = columns.states.index_select(2, members.numbers).to(reach)
         middle = states.mean(2)
         states = states - middle[..., None]  # (q, r, k)
         mean = middle + (states @ weights)[..., 0]

@@ -38,7 +38,7 @@ REMEDY = (
 class _Gain:
     """What some observations say, whatever is analysed.
 
-    ``images`` (n, k) about their mean, ``place`` (k,) among ``places`` (p, 3), ``lower`` the factor
+    ``images`` (k, n) about their mean, ``place`` (k,) among ``places`` (p, 3), ``lower`` the factor
     L of L L' = H B H' + R, and ``whitened`` (k, case) L^-1 d.
     """
 
@@ -85,14 +85,15 @@ class OptimalInterpolation:
         seen = self.seen
         used, place = torch.unique(seen.place[chosen], return_inverse=True)
         places = seen.places[used]
-        images = seen.about_mean[:, chosen]
+        images = seen.about_mean.index_select(0, chosen)
         if len(seen.place) <= TOGETHER * self.limit:
-            covariance = seen.covariance[chosen][:, chosen]
+            covariance = seen.covariance.index_select(0, chosen).index_select(1, chosen)
         else:
-            covariance = images.T @ images / (len(images) - 1)
+            covariance = images @ images.T / (images.shape[1] - 1)
         # The matrix that is inverted is small, and ill-conditioned where observations are good.
         innovation = covariance.double()
-        innovation *= taper(places, places, self.radius_km)[place][:, place]
+        near = taper(places, places, self.radius_km)
+        innovation *= near.index_select(0, place).index_select(1, place)
         innovation.diagonal().add_(seen.variance[chosen].double())
         factor, failed = torch.linalg.cholesky_ex(innovation)
         if failed:
@@ -106,8 +107,9 @@ class OptimalInterpolation:
         states = states - states.mean(2, keepdim=True)
         count = states.shape[2]
         prior = (states**2).sum(2) / (count - 1)
-        reach = taper(columns.places, gain.places, self.radius_km).to(states)[:, gain.place]
-        together = (states.flatten(0, 1) @ gain.images).unflatten(0, prior.shape)
+        reach = taper(columns.places, gain.places, self.radius_km).to(states)
+        reach = reach.index_select(1, gain.place)
+        together = (states.flatten(0, 1) @ gain.images.T).unflatten(0, prior.shape)
         together = together.div_(count - 1).mul_(reach[:, None]).flatten(0, 1)
         # Rows of B H' L'^-1.
         gained = torch.linalg.solve_triangular(gain.lower.T, together, upper=True, left=False)

@@ -33,6 +33,7 @@ CLASSICAL = {
     "samples": 140,
     "rotations": 0,
     "validation_windows": 3,
+    "block_km": 1500,
     "oi": {"radii_km": [3000.0, 12000.0], "observations": 500},
     "letkf": {"members": 30, "radii_km": [3000.0, 8000.0], "inflations": [1.0, 1.5]},
 }
@@ -200,7 +201,7 @@ def test_the_best_candidate_is_chosen(stores, caplog):
     """By the least CRPS over the validation windows, whichever stands first."""
     made = observer(stores, Streams(), "background")
     sample = Sample(stores[2], made.normalisation, steps=WINDOW, step_hours=24.0, count=140)
-    blocks = partition(GRID.latitude, GRID.longitude, no_points(sample))
+    blocks = partition(GRID.latitude, GRID.longitude, no_points(sample), 1500)
     radii = [300.0, 9000.0, 12000.0]
     settings = CLASSICAL | {"oi": {"radii_km": radii, "observations": 500}}
     with caplog.at_level("INFO", logger="slams.classical.tuning"):

@@ -54,7 +54,7 @@ rule analyse_classically:
         f"{RESULTS}/benchmarks/analyse_classically/{{streams}}/{{axis}}-{{value}}.tsv"
     conda:
         ENVIRONMENT
-    threads: 2
+    threads: config["threads"]["classical"]
     params:
         code=code("analyse_classically"),
         axis=axis_settings,
