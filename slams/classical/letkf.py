@@ -49,8 +49,9 @@ def analogues(seen: Innovations, members: int) -> Tensor:
 class Members:
     """The analogues of a case, and what the observations of every place say of them.
 
-    ``numbers`` (k,) are those of the sample's windows. ``products`` (place, k, k) are Y' R^-1 Y
-    and ``pulls`` (place, k) Y' R^-1 d, each summed over the values of a place.
+    ``numbers`` (k,) are those of the sample's windows. ``products`` (place, k (k + 1) / 2) are
+    the lower triangles of Y' R^-1 Y, at ``rows`` and ``columns``, and ``pulls`` (place, k)
+    Y' R^-1 d, each summed over the values of a place.
     """
 
     def __init__(self, seen: Innovations, numbers: Tensor) -> None:
@@ -63,7 +64,9 @@ class Members:
         places, size = len(seen.places), len(numbers)
         self.pulls = images.new_zeros(places, size)
         self.pulls.index_add_(0, seen.place, weighted * departure[:, None])
-        self.products = images.new_zeros(places, size, size)
+        # Symmetric, and moving them is what the analysis spends its time on: one half will do.
+        self.rows, self.columns = torch.tril_indices(size, size)
+        self.products = images.new_zeros(places, len(self.rows))
         # Places with as many values as one another go together, as matrices of one shape.
         order, counts = torch.argsort(seen.place, stable=True), torch.bincount(seen.place)
         first = counts.cumsum(0) - counts
@@ -72,7 +75,7 @@ class Members:
                 values = order[first[some, None] + torch.arange(count)].flatten()
                 left = about.index_select(0, values).unflatten(0, (len(some), count))
                 right = weighted.index_select(0, values).unflatten(0, (len(some), count))
-                self.products[some] = left.mT @ right
+                self.products[some] = (left.mT @ right)[:, self.rows, self.columns]
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,9 @@ class LETKF:
         reach = taper(columns.places, members.seen.places[near], self.radius_km).to(
             members.products
         )
-        products = members.products.index_select(0, near).flatten(1)
-        precision = (reach @ products).unflatten(1, (size, size))
+        # The factorisation reads the lower triangle alone.
+        precision = reach.new_zeros(len(reach), size, size)
+        precision[:, members.rows, members.columns] = reach @ members.products.index_select(0, near)
         precision.diagonal(dim1=1, dim2=2).add_((size - 1) / self.inflation)
         factor = torch.linalg.cholesky(precision)
         weights = torch.cholesky_solve(
