@@ -14,7 +14,9 @@ class Operator(Protocol):
     """H: normalised fields (batch, step, level, latitude, longitude) to what is observed.
 
     One that is linear, or linear and a constant, says so by an attribute ``affine``; one that gives
-    (batch, step, level, ...), by an attribute ``by_level``.
+    (batch, step, level, ...), by an attribute ``by_level``. One whose derivative is dear to apply
+    may have a method ``tangent``: of the same value and first derivative as a call, but linear in
+    what can be differentiated.
     """
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -113,7 +115,13 @@ class Observation:
 
     def predict(self, x: Tensor) -> Tensor:
         """H(x) (batch, n) at the n values seen, for fields ``x`` (batch, step, level, ...)."""
-        predicted = self.operator(x)
+        return self._at_seen(self.operator(x))
+
+    def tangent(self, x: Tensor) -> Tensor:
+        """As :meth:`predict`, in a form whose first derivative in ``x`` is cheap to apply."""
+        return self._at_seen(getattr(self.operator, "tangent", self.operator)(x))
+
+    def _at_seen(self, predicted: Tensor) -> Tensor:
         if predicted.shape[1:] != self.full.shape:
             raise SlamsError(
                 f"stream {self.name}: the operator gives {tuple(predicted.shape[1:])}, the "
@@ -179,6 +187,10 @@ class Observations:
     def predict(self, x: Tensor) -> Tensor:
         """H(x) (batch, n) of all streams."""
         return torch.cat([stream.predict(x) for stream in self.streams], dim=1)
+
+    def tangent(self, x: Tensor) -> Tensor:
+        """As :meth:`predict`, in a form whose first derivative in ``x`` is cheap to apply."""
+        return torch.cat([stream.tangent(x) for stream in self.streams], dim=1)
 
     def variance(self, x: Tensor) -> Tensor:
         """Error variances (batch, n) of all streams."""

@@ -256,6 +256,22 @@ class ImageryOperator(nn.Module):
         """Means (batch, step, channel, lat, lon) of fields (batch, step, level, lat, lon)."""
         return self.network(self._inputs(x))[0].unflatten(0, x.shape[:2])
 
+    def tangent(self, x: Tensor) -> Tensor:
+        """As a call, linear in ``x``: about its value, by the derivatives of every pixel.
+
+        A pixel sees its own column alone, so that a backward pass a channel gives them all; solvers
+        apply them many times, and the network's own derivative costs several passes each time.
+        """
+        with torch.enable_grad():
+            middle = x.detach().requires_grad_()
+            means = self.forward(middle)
+            slopes = [
+                torch.autograd.grad(channel.sum(), middle, retain_graph=True)[0]
+                for channel in means.unbind(2)
+            ]
+        away = x - middle.detach()
+        return means.detach() + torch.stack([(slope * away).sum(2) for slope in slopes], dim=2)
+
     def variance(self, x: Tensor) -> Tensor:
         """Error variances of the same shape."""
         with torch.no_grad():

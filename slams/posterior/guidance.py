@@ -74,7 +74,7 @@ class _Linearised:
         with torch.enable_grad():
             self.base = state.detach().requires_grad_()
             fields = prior.decode(self.base)
-            self._predicted = observations.predict(fields)
+            self._predicted = observations.tangent(fields)
             # H' v as a function of a v that is nothing but a place to differentiate: the
             # derivative of H' v in v, applied to w, is H w. So one graph gives both products.
             self._blank = torch.zeros_like(self._predicted, requires_grad=True)

@@ -77,6 +77,19 @@ def test_the_jacobian_is_exact_and_of_its_own_cell_alone():
         assert touched == [[0, 1, 3, 4]]
 
 
+def test_the_tangent_has_the_networks_value_and_derivative_both_ways():
+    operator = ImageryOperator(model(), NORMALISATION, TIMES).double()
+    x = states().double()
+    along, back = torch.randn_like(x), torch.randn(operator(x).shape, dtype=x.dtype)
+
+    def products(function) -> tuple[Tensor, Tensor, Tensor]:
+        value, pulled = torch.autograd.functional.vjp(function, x, back)
+        return value, pulled, torch.autograd.functional.jvp(function, x, along)[1]
+
+    for one, other in zip(products(operator.tangent), products(operator), strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_the_loss_is_that_of_the_pixels_seen_in_any_channel():
     generator = torch.Generator().manual_seed(0)
     network = ImageryNetwork(len(LEVELS), width=8, channels=2)
