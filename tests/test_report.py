@@ -16,6 +16,7 @@ from PIL import Image
 
 from slams import figures, report
 from slams.errors import SlamsError
+from slams.report.findings import Numbers, finding
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 COSTS = pd.DataFrame(
@@ -335,6 +336,18 @@ class TestHeadline:
         assert (entry.own_name, entry.own) == ("OI", pytest.approx(0.385))
         assert row.entries["latent-imagery"].own is None
         assert row.entries["oi"].value == pytest.approx(0.77)
+
+    def test_it_may_be_the_best_of_the_row_and_is_said_to_be(self):
+        scores = scores_of()
+        other = scores["arm"].isin(["latent-stations", "latent-both"]) & (scores["method"] == "oi")
+        scores.loc[other, "value"] = 0.01
+        row = report.headline(scores, "crps")[0]
+        best = {name for name, entry in row.entries.items() if entry and entry.best}
+        own = {name for name, entry in row.entries.items() if entry and entry.own_best}
+        assert not best and own == {"latent-stations", "latent-both"} & set(row.entries)
+        said = report.summary_table(scores)
+        assert "best of the row by OI" in said and re.search(r"\d°", said)
+        assert "OI in" in finding("ablation-crps", Numbers(scores))
 
     def test_without_one_the_interpolation_does(self):
         scores = scores_of()

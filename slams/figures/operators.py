@@ -16,6 +16,7 @@ MOST_COLUMNS: Final = 3
 GREY: Final = "#444444"  # colours are the arms'
 # Where an error model says one thing of all observations, so near are its values to another.
 ALIKE: Final = 1.02
+SIDES, ABOVE_BELOW = 0.75, 1.05  # inches a panel's labels and titles take beside it, and in height
 BEYOND: Final = 4.0  # times the errors there are: an inflated error that is told, not drawn
 
 
@@ -35,7 +36,9 @@ def operator_fit(residuals: pd.DataFrame, bins: int = 10) -> Figure:
     columns = min(MOST_COLUMNS, len(streams))
     rows = -(-len(streams) // columns)
     with look():
-        figure = new_figure(max(4.0, WIDTH_INCHES * columns / 3), 1.0 + 3.3 * rows)
+        width = max(4.0, WIDTH_INCHES * columns / 3)
+        # Panels are square: as high as they are wide, with room for titles and labels.
+        figure = new_figure(width, 0.4 + rows * (width / columns - SIDES + ABOVE_BELOW))
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         inflated = False
         for axes, stream in zip(grid, streams, strict=False):

@@ -27,6 +27,8 @@ from slams.verification import STATION_LEVEL
 MOST_LEVELS: Final = 5
 LOWEST_P: Final = 0.001
 TALLEST: Final = 4.0  # times what is uniform; a taller bar is cut and its height said
+# Unlike the steps of OI in colour, width and stroke.
+FLAT: Final[dict[str, Any]] = {"color": "#8a8a8a", "linewidth": 0.8, "linestyle": (0, (4, 3))}
 
 
 def rank_histograms(
@@ -35,8 +37,9 @@ def rank_histograms(
     """How often the truth has each rank among the members: one row an arm, one column a level.
 
     At the cell `axis`, `axis_value`, over what is uniform, so that 1 is flat; whiskers are 95 %
-    intervals over cases, p the test of flatness. Black steps: the optimal interpolation of the
-    same observations, its Gaussian in as many bins. Arms without a background are shown too.
+    intervals over cases, p the test of flatness; what is flat is dashed. Black steps: the optimal
+    interpolation of the same observations, its Gaussian in as many bins. Arms without a background
+    are shown too.
     """
     rows = at_cell(scores[scores["case"] == "all"], axis, axis_value)
     found = rows[(rows["score"] == "rank_histogram") & (rows["bin"] >= 0)]
@@ -80,11 +83,11 @@ def _panel(axes: Any, rows: pd.DataFrame, style: Style) -> None:
     bins, value = ranks["bin"].to_numpy(), ranks["value"].to_numpy(np.float64)
     axes.bar(bins, value, width=0.9, color=style.color, alpha=0.55)
     axes.vlines(bins, ranks["lower"], ranks["upper"], color=style.color, linewidth=1.0)
-    axes.axhline(1, color="black", linewidth=0.8)
+    axes.axhline(1, **FLAT)
     other = _histogram(rows, "oi")
     if len(other):
         edges = np.append(other["bin"].to_numpy() - 0.5, other["bin"].max() + 0.5)
-        axes.stairs(other["value"], edges, color=BASELINES["oi"].color, linewidth=1.0)
+        axes.stairs(other["value"], edges, color=BASELINES["oi"].color, linewidth=1.2)
     p = rows[(rows["score"] == "rank_flatness") & (rows["method"] == "analysis")]["value"]
     if len(p) and np.isfinite(p.iloc[0]):
         axes.text(
@@ -111,7 +114,7 @@ def _p_text(p: float) -> str:
 def _handles(found: pd.DataFrame) -> list[Any]:
     handles: list[Any] = [
         Patch(color="#777777", alpha=0.55, label="the arm's ensemble"),
-        Line2D([], [], color="black", linewidth=0.8, label="flat"),
+        Line2D([], [], **FLAT, label="flat"),
     ]
     if (found["method"] == "oi").any():
         handles.insert(
@@ -121,7 +124,7 @@ def _handles(found: pd.DataFrame) -> list[Any]:
                 [],
                 color=BASELINES["oi"].color,
                 drawstyle="steps-mid",
-                linewidth=1.0,
+                linewidth=1.2,
                 label=method_label("oi"),
             ),
         )

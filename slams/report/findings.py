@@ -90,13 +90,16 @@ def _curves(scores: pd.DataFrame, score: str, by_level: bool) -> str:
     for level in levels:
         for row in headline(scores, score, level):
             total += 1
-            for name, entry in row.entries.items():
-                if entry is not None and entry.best:
-                    best[name] = best.get(name, 0) + 1
+            entries = [(name, entry) for name, entry in row.entries.items() if entry is not None]
+            having = {NAMES.get(name, name) for name, entry in entries if entry.best}
+            # Arms of the same observations have one classical analysis.
+            having |= {entry.own_name for _, entry in entries if entry.own_best}
+            for name in having:
+                best[name] = best.get(name, 0) + 1
     if not best:
         return ""
-    ranked = sorted(best.items(), key=lambda pair: -pair[1])
-    said = ", ".join(f"{NAMES.get(name, name)} in {count}" for name, count in ranked)
+    ranked = sorted(best.items(), key=lambda pair: (-pair[1], pair[0]))
+    said = ", ".join(f"{name} in {count}" for name, count in ranked)
     what = "axis values and levels" if by_level else "axis values"
     return f"Of {total} {what} the smallest {WORDS.get(score, score)} is that of {said}."
 

@@ -23,7 +23,7 @@ class Entry:
     """One number of a headline table: of an arm or a baseline, in one cell.
 
     `own` is the classical analysis, called `own_name`, of the arm's observations, where it is not
-    that of the row; else None.
+    that of the row; else None. `best` and `own_best` say which of all the row's numbers is least.
     """
 
     value: float
@@ -32,6 +32,7 @@ class Entry:
     best: bool
     own_name: str
     own: float | None
+    own_best: bool
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ def headline(scores: pd.DataFrame, score: str, level: str = "all") -> list[Row]:
 
     The baselines are those of the row's first arm; an arm with other observations has the
     optimal interpolation of its own (or, where there is none, their interpolation) beside its
-    value. The smallest value of a row is marked best, whoever has it.
+    value. The smallest number of a row is marked best, whoever has it, those beside the arms'
+    included.
     """
     rows = summary(scores)
     chosen = rows[(rows["score"] == score) & (rows["level"] == level)]
@@ -66,10 +68,12 @@ def headline(scores: pd.DataFrame, score: str, level: str = "all") -> list[Row]:
         first = next(arm for arm in arms if arm in set(here["arm"]))
         columns = {arm: (arm, "analysis") for arm in arms}
         columns |= {baseline: (first, baseline) for baseline in there}
+        own = {arm: _own(numbers, arm, first) for arm in arms if (arm, "analysis") in numbers}
         found = [float(numbers[key].value) for key in columns.values() if key in numbers]
+        found += [value for _, value in own.values() if value is not None]
         least = min((v for v in found if np.isfinite(v)), default=np.nan)
         entries = {
-            name: _entry(numbers.get(key), least, *_own(numbers, name, first))
+            name: _entry(numbers.get(key), least, *own.get(name, ("", None)))
             for name, key in columns.items()
         }
         table.append(Row(str(axis), float(value), entries))
@@ -96,6 +100,7 @@ def _entry(row: Any, least: float, own_name: str, own: float | None) -> Entry | 
         best=bool(row.value == least),
         own_name=own_name,
         own=own,
+        own_best=own is not None and own == least,
     )
 
 
@@ -103,7 +108,8 @@ def summary_table(scores: pd.DataFrame, score: str = "crps", width: int = TERMIN
     """The headline table as plain text, at most `width` characters wide.
 
     Rows are axis values, columns arms and baselines (too many columns continue in a further
-    block); a star marks the best of each row.
+    block); a star marks the best of each row, a circle the arm whose observations have it by a
+    classical analysis that has no column.
     """
     rows = headline(scores, score)
     if not rows:
@@ -117,6 +123,9 @@ def summary_table(scores: pd.DataFrame, score: str = "crps", width: int = TERMIN
         f"{HEADLINES.get(score, score)} (K), mean of levels, "
         f"{'-'.join(str(n) for n in cases)} cases a cell; * the best of each row"
     ]
+    beside = {e.own_name for row in rows for e in row.entries.values() if e and e.own_best}
+    if beside:
+        lines.append(f"° that arm's observations have the best of the row by {'/'.join(beside)}")
     for block in _blocks(names, wide, width - label):
         depth = max(len(heads[name]) for name in block)
         for i in range(depth):
@@ -144,7 +153,7 @@ def _blocks(names: Sequence[str], wide: dict[str, int], width: int) -> list[list
 def _terminal(entry: Entry | None) -> str:
     if entry is None:
         return "· "
-    return f"{number(entry.value)}{'*' if entry.best else ' '}"
+    return f"{number(entry.value)}{'*' if entry.best else '°' if entry.own_best else ' '}"
 
 
 def number(value: float, digits: int = 2) -> str:
