@@ -9,6 +9,7 @@ from worlds import GRID, LEVELS, SCALE, cartesian, days, statistics, store, weat
 
 from slams.errors import SlamsError
 from slams.grid import bilinear
+from slams.observation import rows, stations
 from slams.observation.stations import StationOperator, fit, hold_out, observe
 from slams.statistics import Normalisation, evaluate
 
@@ -353,8 +354,25 @@ def test_the_poles_and_the_date_line_are_no_seams(tmp_path, world):
 
 def test_no_observation_is_an_error_that_names_the_archive(world):
     training, table, _ = world
-    with pytest.raises(SlamsError, match=r"archives.stations: no observation is left in periods"):
+    with pytest.raises(SlamsError, match=r"archives.stations: 0 observations coincide in time"):
         fitted(table.iloc[:0], training)
+
+
+def test_a_fit_in_pieces_is_that_of_the_whole(world, result, monkeypatch):
+    """A few days are asked for at a time, and a few rows are in memory."""
+    training, table, _ = world
+    asked = []
+
+    def of(times: np.ndarray) -> pd.DataFrame:
+        asked.append(len(times))
+        return table[table["time"].isin(times)]
+
+    monkeypatch.setattr(stations, "TIMES_A_PIECE", 7)
+    monkeypatch.setattr(rows, "ROWS_A_PIECE", 501)
+    found = fitted(of, training)
+    assert max(asked) == 7
+    xr.testing.assert_allclose(found, result, rtol=1e-9)
+    assert found.attrs == pytest.approx(result.attrs)
 
 
 def test_too_few_coincident_observations_are_an_error(world):

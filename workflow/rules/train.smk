@@ -143,7 +143,6 @@ rule fit_stations:
         ENVIRONMENT
     params:
         code=code("fit_stations"),
-        period=[t.isoformat() for t in experiment.periods(config)["train"]],
         levels_used=config["operators"]["stations"]["levels_used"],
         held_out=config["archives"]["stations"]["held_out"],
         minimum_observations=config["archives"]["stations"]["minimum_observations"],

@@ -1,6 +1,6 @@
 """Fit the station operator on the training period."""
 
-from datetime import datetime
+from functools import partial
 
 import xarray as xr
 
@@ -12,10 +12,8 @@ from slams.provenance import atomic, attributes
 from slams.store import Store
 
 with job(snakemake.log[0]):
-    first, last = map(datetime.fromisoformat, snakemake.params.period)
-    table = station_set.read(snakemake.input.tables)
     fitted = fit(
-        table[table["time"].between(first, last)],
+        partial(station_set.read, snakemake.input.tables),
         Store(snakemake.input.store),
         xr.load_dataset(snakemake.input.statistics),
         Grid(snakemake.params.spacing),
