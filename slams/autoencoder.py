@@ -5,6 +5,7 @@ with statistics of the training period, so that the diffusion model sees numbers
 A little noise on the latents in training makes the decoder smooth, which guided sampling needs.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -22,6 +23,9 @@ from slams.store import Store, StoreWriter
 
 BOUND = 5.0  # latents before standardisation stay within this
 LATENT_PENALTY = 1e-3  # keeps the latents' variance near one, away from the bound
+# Encoded together: so many fields, and of a fine grid fewer, so that a layer of 64 channels takes
+# a gigabyte at most.
+FIELDS_AT_ONCE, CELLS_AT_ONCE = 64, 1 << 22
 # Fields (batch, level, ...) and their times (batch,) to latents.
 Encode = Callable[[Tensor, np.ndarray], Tensor]
 
@@ -203,9 +207,10 @@ def encode_store(
     ``encode`` is the way into them where the fields alone do not lead there.
     """
     writer = StoreWriter(target, autoencoder.latent_shape, len(store.fields))
+    together = max(1, min(FIELDS_AT_ONCE, CELLS_AT_ONCE // math.prod(store.shape[1:])))
     with torch.no_grad():
-        for first in range(0, len(store.fields), 64):
-            part = slice(first, first + 64)
+        for first in range(0, len(store.fields), together):
+            part = slice(first, first + together)
             x = torch.from_numpy(np.array(store.fields[part]))
             latents = autoencoder.encode(x) if encode is None else encode(x, store.times[part])
             writer.add(latents.numpy())

@@ -1,6 +1,7 @@
 """Each network's way from a small store to its files, a few steps long."""
 
 import json
+import math
 from datetime import datetime
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 import xarray as xr
 
-from slams import recipes
+from slams import autoencoder, recipes
 from slams.autoencoder import Autoencoder, encode_store
 from slams.draws import Draws
 from slams.errors import SlamsError
@@ -184,6 +185,21 @@ def test_latents_are_a_store_of_their_own(planet, tmp_path):
     with torch.no_grad():
         direct = net.encode(torch.from_numpy(fields.window(17, 1)))
     np.testing.assert_allclose(latents.window(17, 1), direct, rtol=1e-5, atol=1e-6)
+
+
+def test_fewer_fields_of_a_fine_grid_are_encoded_together(planet, tmp_path, monkeypatch):
+    net, taken = Autoencoder(2, *GRID.shape, **SMALL), []
+
+    def encode(fields, times):
+        taken.append((len(fields), len(times)))
+        return net.encode(fields)
+
+    for cells in (3 * math.prod(GRID.shape) + 1, 1):
+        monkeypatch.setattr(autoencoder, "CELLS_AT_ONCE", cells)
+        encode_store(net, planet["validation"], tmp_path / f"{cells}.nc", FACTS, encode)
+    count = len(planet["validation"].fields)
+    assert taken[:-count] == [(3, 3)] * (count // 3) + [(count % 3,) * 2] * (count % 3 > 0)
+    assert taken[-count:] == [(1, 1)] * count
 
 
 def test_the_papers_autoencoder(planet, tmp_path):
@@ -406,8 +422,8 @@ def make_imagery(planet, folder, pieces, checks, **keys):
         target,
         statistics=planet["statistics"],
         channels=["irwin_cdr"],
-        pieces=pieces,
-        checks=checks,
+        pieces=lambda: pieces,
+        checks=lambda: checks,
         architecture={"width": 8, "depth": 1},
         harmonics=0,
         checkpoints=folder / "checkpoints/imagery",

@@ -10,6 +10,7 @@ import numpy as np
 REDUNDANT = 100.0  # the factor of a channel that adds nothing to the others of its pixel
 WEAKEST = 1e-3  # of the strongest channel's strength; no channel says less
 NEARLY_ONE = 0.999  # the largest correlation of two channels
+TIMES_TOGETHER = 32  # of which residuals are in memory together
 
 
 def correlation_inflation(residuals: np.ndarray, times: np.ndarray) -> float:
@@ -21,18 +22,29 @@ def correlation_inflation(residuals: np.ndarray, times: np.ndarray) -> float:
     the correlation of neighbours (at least zero). It is times the residuals' mean square, should
     they be larger than predicted.
     """
-    size = float(np.nanmean(residuals**2))
     following = np.diff(times) == np.diff(times).min() if len(times) > 1 else np.zeros(0, bool)
-    pairs = (
-        (residuals[:, 1:], residuals[:, :-1]),
-        (residuals, np.roll(residuals, 1, axis=-1)),
-        (residuals[1:][following], residuals[:-1][following]),
-    )
-    factor = max(size, 1.0)
-    for one, other in pairs:
-        product = one * other
-        if np.isfinite(product).any():
-            factor *= 1 + 2 * max(float(np.nanmean(product)) / size, 0.0)
+    # Of pairs in latitude, longitude and time, and last of every value with itself.
+    total, count = np.zeros(4), np.zeros(4)
+    for first in range(0, len(residuals), TIMES_TOGETHER):
+        here = residuals[first : first + TIMES_TOGETHER].astype(np.float64)
+        # The next time belongs to the last pair.
+        later = residuals[first + 1 : first + 1 + len(here)].astype(np.float64)
+        near = following[first : first + len(later)]
+        pairs = (
+            (here[:, 1:], here[:, :-1]),
+            (here, np.roll(here, 1, axis=-1)),
+            (later[near], here[: len(later)][near]),
+            (here, here),
+        )
+        for number, (one, other) in enumerate(pairs):
+            product = one * other
+            seen = np.isfinite(product)
+            total[number] += product[seen].sum()
+            count[number] += seen.sum()
+    *alike, size = total / np.maximum(count, 1)
+    factor = max(float(size), 1.0)
+    for product in alike:
+        factor *= 1 + 2 * max(float(product / size), 0.0)
     return factor
 
 
@@ -43,14 +55,18 @@ def channel_correlation(residuals: np.ndarray) -> np.ndarray:
     pixel has both of.
     """
     count = residuals.shape[1]
-    correlation = np.eye(count)
-    for one in range(count):
-        for other in range(one):
-            a, b = residuals[:, one], residuals[:, other]
-            both = np.isfinite(a) & np.isfinite(b)
-            a, b = a[both].astype(np.float64), b[both].astype(np.float64)
-            power = np.sqrt((a @ a) * (b @ b))
-            correlation[one, other] = correlation[other, one] = a @ b / power if power > 0 else 0.0
+    # Sums over the pixels that have both of two channels: of products, and of the first's squares.
+    products, squares = np.zeros((2, count, count))
+    for first in range(0, len(residuals), TIMES_TOGETHER):
+        part = residuals[first : first + TIMES_TOGETHER].astype(np.float64)
+        flat = np.moveaxis(part, 1, 0).reshape(count, -1)
+        seen = np.isfinite(flat)
+        known = np.where(seen, flat, 0.0)
+        products += known @ known.T
+        squares += known**2 @ seen.T
+    power = np.sqrt(squares * squares.T)
+    correlation = np.divide(products, power, out=np.zeros_like(power), where=power > 0)
+    np.fill_diagonal(correlation, 1.0)
     return correlation
 
 

@@ -5,7 +5,7 @@ training loop, and from :mod:`slams.recipes`, so that an edit here leaves the pr
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from slams.observation.imagery import (
     likelihood_loss,
 )
 from slams.observation.imagery_errors import channel_correlation, correlation_inflation
+from slams.observation.rows import Spool
 from slams.provenance import atomic
 from slams.recipes import averaged, spread_out, write_model
 from slams.statistics import Normalisation
@@ -35,6 +36,8 @@ from slams.training import Settings, train
 
 log = logging.getLogger(__name__)
 
+Images = Callable[[], Iterable[xr.DataArray]]  # a period's, from the first on at every call
+
 
 def train_imagery(
     training: Store,
@@ -43,8 +46,8 @@ def train_imagery(
     *,
     statistics: xr.Dataset,
     channels: Sequence[str],
-    pieces: list[xr.DataArray],
-    checks: list[xr.DataArray],
+    pieces: Images,
+    checks: Images,
     architecture: Mapping[str, Any],
     harmonics: int,
     settings: Settings,
@@ -57,12 +60,13 @@ def train_imagery(
 ) -> None:
     """Fit the imagery operator and write it to ``target``.
 
-    ``pieces`` and ``checks`` are images (time, channel, latitude, longitude), in the units of
-    ``channels``, of the training and of the validation period; they are paired with the fields by
-    time.
+    ``pieces`` and ``checks`` give images (time, channel, latitude, longitude), in the units of
+    ``channels``, of the training and of the validation period, a piece at a time, whenever they are
+    asked; they are paired with the fields by time. What is paired lies
+    in a temporary file, so that neither period need be in memory.
     """
     seasons = [
-        fit_season((piece.sel(channel=name) for piece in pieces), harmonics, CHANNELS[name])
+        fit_season((piece.sel(channel=name) for piece in pieces()), harmonics, CHANNELS[name])
         for name in channels
     ]
     coefficients = np.stack([season for season, _ in seasons])
@@ -71,20 +75,27 @@ def train_imagery(
     network = ImageryNetwork(training.shape[0], **architecture, channels=len(channels))
     model = ImageryModel(network, channels, coefficients, np.array([scale for _, scale in seasons]))
 
-    def pair(
-        store: Store, images: list[xr.DataArray], period: str
-    ) -> tuple[np.ndarray, np.ndarray]:
-        times = [piece["time"].values for piece in images] or [store.times[:0]]
-        common, of_store, of_images = np.intersect1d(
-            store.times, np.concatenate(times), return_indices=True
-        )
-        if not len(common):
+    def pair(store: Store, images: Images, period: str) -> tuple[np.ndarray, np.ndarray]:
+        paired, kept = [], Spool((len(channels), *store.shape[1:]))
+        for piece in images():
+            times = piece["time"].values
+            common, of_store, of_piece = np.intersect1d(store.times, times, return_indices=True)
+            if len(common):
+                values = piece.isel(time=of_piece).sel(channel=list(channels)).values
+                kept.add(model.normalise(values, common))
+                paired.append(of_store)
+        if not paired:
             raise SlamsError(
                 f"archives.imagery: no image coincides in time with a field of periods.{period}; "
                 "add images of that period or leave out the stream"
             )
-        values = np.concatenate([piece.sel(channel=list(channels)).values for piece in images])
-        return of_store, model.normalise(values[of_images], common)
+        order = np.argsort(np.concatenate(paired))
+        if (np.diff(order) > 0).all():
+            return np.concatenate(paired), kept.mapped()
+        sorted_again = Spool(kept.shape)
+        for number in order:  # files that were not given in their order
+            sorted_again.add(kept.mapped()[number : number + 1])
+        return np.concatenate(paired)[order], sorted_again.mapped()
 
     fields, targets = pair(training, pieces, "train")
     check_fields, check_targets = pair(validation, checks, "validation")
@@ -94,7 +105,7 @@ def train_imagery(
         return torch.cat([x, context(normalisation, store.times[chosen])], dim=1)
 
     def read(indices: np.ndarray) -> tuple[Tensor, Tensor]:
-        return inputs(training, fields[indices]), torch.from_numpy(targets[indices])
+        return inputs(training, fields[indices]), torch.from_numpy(np.array(targets[indices]))
 
     def loss(net: nn.Module, data: tuple[Tensor, Tensor], draws: Draws) -> Tensor:
         return likelihood_loss(net, *data) * _weight(data[1])
@@ -103,7 +114,7 @@ def train_imagery(
 
     def check(net: nn.Module) -> float:
         def measure(part: np.ndarray, _: int) -> float:
-            goal = torch.from_numpy(check_targets[part]).to(device)
+            goal = torch.from_numpy(np.array(check_targets[part])).to(device)
             x = inputs(validation, check_fields[part]).to(device)
             return float(likelihood_loss(net, x, goal))
 
@@ -158,8 +169,8 @@ def _residuals(
     And by how many such standard deviations the state moves each channel (channel,): the root mean
     square of what is predicted, where something was seen.
     """
-    residuals = np.empty_like(targets)
-    signal = np.empty_like(targets)
+    residuals = Spool(targets.shape[1:])
+    squares, count = np.zeros((2, targets.shape[1]))
     times = store.times[chosen]
     with torch.no_grad():
         for place, field in enumerate(chosen):
@@ -167,14 +178,15 @@ def _residuals(
             about = context(normalisation, times[place : place + 1])
             mean, log_variance = model.network(torch.cat([x, about], dim=1))
             deviation = (0.5 * log_variance[0]).exp().numpy()
-            residuals[place] = (targets[place] - mean[0].numpy()) / deviation
-            signal[place] = np.where(
-                np.isfinite(targets[place]), mean[0].numpy() / deviation, np.nan
-            )
-    unseen = [model.channels[n] for n in range(targets.shape[1]) if np.isnan(targets[:, n]).all()]
+            residuals.add((targets[place] - mean[0].numpy())[None] / deviation)
+            seen = np.isfinite(targets[place])
+            signal = np.where(seen, mean[0].numpy().astype(np.float64) / deviation, 0.0)
+            squares += (signal**2).sum((1, 2))
+            count += seen.sum((1, 2))
+    unseen = [name for name, seen in zip(model.channels, count, strict=True) if not seen]
     if unseen:
         raise SlamsError(
             f"archives.imagery: no pixel of {unseen[0]} was seen in periods.validation; add images "
             "of that period, or leave out the channel"
         )
-    return residuals, np.sqrt(np.nanmean(signal.astype(np.float64) ** 2, axis=(0, 2, 3)))
+    return residuals.mapped(), np.sqrt(squares / count)

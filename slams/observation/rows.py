@@ -1,4 +1,4 @@
-"""Rows of a regression that are too many for memory: spooled to disk, gone through in pieces."""
+"""Data of a fit that are too many for memory: spooled to disk, gone through in pieces."""
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -36,6 +36,26 @@ class Rows:
         for start in range(0, 8 * self.columns * self._count, size):
             self._file.seek(start)
             yield np.frombuffer(self._file.read(size)).reshape(-1, self.columns)
+
+
+class Spool:
+    """Float32 arrays of one ``shape`` in a temporary file, to be mapped as one array."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape, self._count = shape, 0
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115
+
+    def add(self, block: np.ndarray) -> None:
+        """Append (n, *shape)."""
+        if block.shape[1:] != self.shape:
+            raise ValueError(f"{block.shape[1:]} is no {self.shape}")
+        self._file.write(np.ascontiguousarray(block, np.float32).tobytes())
+        self._count += len(block)
+
+    def mapped(self) -> NDArray[np.float32]:
+        """All of them, (count, *shape): read when looked at, and only to be read."""
+        self._file.flush()
+        return np.memmap(self._file, np.float32, "r", shape=(self._count, *self.shape))
 
 
 class LeastSquares:

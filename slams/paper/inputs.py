@@ -20,6 +20,7 @@ from torch import Tensor
 from slams.autoencoder import Encode
 from slams.errors import SlamsError
 from slams.observation.imagery import read
+from slams.observation.rows import Spool
 from slams.paper.autoencoder import PaperAutoencoder
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class EncoderInputs:
     def at(self, times: np.ndarray) -> np.ndarray:
         """Those of ``times`` (n,): (n, channel, latitude, longitude), NaN where there is none."""
         place = np.searchsorted(self.times, times).clip(max=len(self.times) - 1)
-        found = self.values[place]
+        found = np.array(self.values[place])
         found[self.times[place] != times] = np.nan
         return found
 
@@ -101,18 +102,20 @@ class EncoderInputs:
 def read_inputs(
     paths: Iterable[Path], channels: Sequence[str], period: tuple[datetime, datetime] | None = None
 ) -> EncoderInputs:
-    """The ``channels`` of regridded images, all in memory; of a ``period`` only, where given.
+    """The ``channels`` of regridded images, of a ``period`` only, where given.
+
+    They lie in a temporary file, so that the period need not be in memory.
 
     Raises SlamsError where a file lacks a channel, and where the files hold no image.
     """
-    pieces = list(read(paths, channels, period))
-    if not pieces:
+    times, values = [], None
+    for piece in read(paths, channels, period):
+        values = values or Spool(piece.shape[1:])
+        values.add(piece.values)
+        times.append(piece["time"].values)
+    if values is None:
         raise SlamsError(
             f"archives.imagery: the files hold no image of {', '.join(channels)} in the period; "
             "add images, or leave them out of the arm's encoder"
         )
-    return EncoderInputs(
-        tuple(channels),
-        np.concatenate([piece["time"].values for piece in pieces]),
-        np.concatenate([piece.values for piece in pieces]),
-    )
+    return EncoderInputs(tuple(channels), np.concatenate(times), values.mapped())

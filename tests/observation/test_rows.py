@@ -70,3 +70,15 @@ def test_predictors_that_say_the_same_share_it():
         system.add(design[some], observed[some])
     expected = np.linalg.lstsq(design, observed, rcond=None)[0]
     np.testing.assert_allclose(system.solve(), expected, rtol=1e-8)
+
+
+def test_what_is_spooled_is_mapped_as_one_array():
+    block = np.random.default_rng(3).standard_normal((7, 2, 3)).astype(np.float32)
+    spooled = rows.Spool((2, 3))
+    for part in cut(block, [2, 2, 5]):
+        spooled.add(part)
+    mapped = spooled.mapped()
+    np.testing.assert_array_equal(mapped, block)
+    assert isinstance(mapped, np.memmap) and not mapped.flags.writeable
+    with pytest.raises(ValueError, match=r"\(3, 2\) is no \(2, 3\)"):
+        spooled.add(block.reshape(7, 3, 2))

@@ -1,6 +1,7 @@
 """Train the imagery operator."""
 
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import xarray as xr
@@ -30,8 +31,8 @@ def train(task, device):
         Path(task.output.model),
         statistics=xr.load_dataset(task.input.statistics),
         channels=channels,
-        pieces=list(read(task.input.train_images, channels, periods["train"])),
-        checks=list(read(task.input.validation_images, channels, periods["validation"])),
+        pieces=partial(read, task.input.train_images, channels, periods["train"]),
+        checks=partial(read, task.input.validation_images, channels, periods["validation"]),
         architecture=settings,
         harmonics=task.params.harmonics,
         settings=training.Settings(**loop),
