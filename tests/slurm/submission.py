@@ -42,8 +42,8 @@ class Submission:
         call = [sys.executable, "-m", "snakemake", *arguments]
         call += ["--workflow-profile", "profiles/slurm", "--slurm-status-command", "squeue"]
         call += ["--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "5"]
-        # Four cells a job: a job takes longer to start than these cells to be made.
-        call += ["--group-components", "cell=4", "operators=4", "report=1"]
+        # Several cells a job: a job takes longer to start than these cells to be made.
+        call += ["--group-components", "cell=6", "classical=9", "operators=4", "report=1"]
         call += ["--cores", "2", "--configfile", *files]
         self.said = copy / f"{name}.txt"
         names = {"SLAMS_PARTITION": "cpu", "SLAMS_GPU_PARTITION": "gpu"}
