@@ -19,11 +19,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from slams import series
@@ -35,6 +37,7 @@ LEVELS = (300.0, 500.0, 700.0, 850.0)
 FIELDS = (400, 800, 1600)
 SPACINGS = (11.25, 5.625, 2.8125)
 MEMBERS = (4, 8, 16)
+STATIONS = 500
 BLOCK = 50  # fields that are made at once
 PERIOD = (datetime(1990, 1, 1), datetime(2030, 1, 1))
 
@@ -97,6 +100,74 @@ def measured(rule: str, count: int, spacing: float, folder: Path) -> None:
         statistics_of = xr.load_dataset(folder / "statistics.nc")
         store = Store(folder / "train.nc")
         fit_persistence(store, statistics_of, steps=1, step_hours=24.0, coarse=4)
+    if rule == "fit_stations":
+        from slams.observation.stations import fit as fit_stations  # noqa: PLC0415
+
+        fit_stations(
+            reports,
+            Store(folder / "train.nc"),
+            xr.load_dataset(folder / "statistics.nc"),
+            grid,
+            levels_used=2,
+            held_out=0.2,
+            minimum_observations=100,
+            seed=0,
+        )
+    if rule == "fit_imagery":
+        fit_imagery(folder, partial(images, count, grid))
+
+
+def reports(times: np.ndarray) -> pd.DataFrame:
+    """What STATIONS reported at some times, as a table of the station archive."""
+    rng = np.random.default_rng(1)
+    places = {
+        "station_id": [f"{number:06d}" for number in range(STATIONS)],
+        "latitude": np.degrees(np.arcsin(rng.uniform(-1, 1, STATIONS))),
+        "longitude": rng.uniform(0, 360, STATIONS),
+        "elevation": rng.uniform(0, 2000, STATIONS),
+    }
+    table = pd.DataFrame({name: np.tile(place, len(times)) for name, place in places.items()})
+    table["station_id"] = table["station_id"].astype("category")
+    drawn = np.random.default_rng(int(times[0].astype("i8") % 2**32))
+    return table.assign(
+        time=np.repeat(times, STATIONS), air_temperature=drawn.normal(285, 8, len(table))
+    )
+
+
+def images(count: int, grid: Grid) -> Iterator[xr.DataArray]:
+    """Brightness temperatures, some at a time."""
+    for piece in made(count, grid):
+        image = piece["air_temperature"].isel(level=[0], drop=True).rename(level="channel")
+        yield image.assign_coords(channel=["irwin_cdr"])
+
+
+def fit_imagery(folder: Path, pieces: Callable[[], Iterator[xr.DataArray]]) -> None:
+    """A few steps of the imagery operator, which do not depend on years, and what goes before."""
+    import torch  # noqa: PLC0415
+
+    from slams.observation.imagery_fit import train_imagery  # noqa: PLC0415
+    from slams.training import Settings  # noqa: PLC0415
+
+    store = Store(folder / "train.nc")
+    train_imagery(
+        store,
+        store,
+        folder / "imagery.pt",
+        statistics=xr.load_dataset(folder / "statistics.nc"),
+        channels=["irwin_cdr"],
+        pieces=pieces,
+        checks=pieces,
+        architecture={"width": 16, "depth": 1},
+        harmonics=0,
+        settings=Settings(
+            steps=10, batch=16, learning_rate=1e-3, validate_every=10, checkpoint_every=10
+        ),
+        seed=0,
+        checkpoints=folder / "checkpoints",
+        fingerprint="",
+        device=torch.device("cpu"),
+        attributes={},
+    )
 
 
 def sampled(prior_file: Path, store_file: Path, members: int) -> None:
@@ -138,6 +209,8 @@ RULES = (
     "encode_latents",
     "train_prior",
     "fit_persistence",
+    "fit_stations",
+    "fit_imagery",
 )
 
 

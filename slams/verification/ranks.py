@@ -5,8 +5,7 @@ from typing import Final
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.special import ndtr
-from scipy.stats import f as f_distribution
+from scipy.special import fdtrc, ndtr
 
 from slams.errors import SlamsError
 from slams.verification.resampling import block_means
@@ -98,7 +97,7 @@ def flatness(frequencies: Array, block: int = 1) -> Array:
     solved = np.linalg.solve(covariance, mean[..., None])[..., 0]
     t_squared = blocks * (mean * solved).sum(-1)
     degrees = blocks - CONTRASTS
-    p = f_distribution.sf(t_squared * degrees / (CONTRASTS * (blocks - 1)), CONTRASTS, degrees)
+    p = fdtrc(CONTRASTS, degrees, t_squared * degrees / (CONTRASTS * (blocks - 1)))
     return np.where(regular, p, np.nan)
 
 
