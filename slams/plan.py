@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from slams import experiment
-from slams.archives import cds
+from slams.archives import cds, psl_files
 from slams.errors import SlamsError
 from slams.experiment import Config
 from slams.room import existing, size_text
@@ -26,7 +26,9 @@ STATION_YEAR = {"isd-lite": 1.0e5, "isd": 4.0e5, "global-hourly": 3.0e6, "ghcnh"
 STATIONS = 12_000  # that report in a recent year, as no list says before it is fetched
 # A file of each channel, bytes, and how many hours it holds.
 IMAGE = {"irwin_cdr": 4.4e7, "irwvp": 4.4e7}
-YEARLY = {"olr": 6.1e7, "precipitation": 6.0e7}
+YEARLY = {"precipitation": 6.0e7}
+# One file of all years, 1979 to 2022: two fields a day of 73 x 144 points of FLOAT bytes at most.
+OLR = 44 * 365.25 * 2 * 73 * 144 * FLOAT
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,10 @@ def _imagery(config: Config) -> Iterator[Item]:
         yield Item(
             "imagery (GridSat-B1)", files, size, size, there, exact=False, raw=True, note=note
         )
+    if "olr" in channels:
+        there = int((Path(config["raw"]) / "olr" / psl_files.OLR_FILE).exists())
+        size = (1 - there) * OLR
+        yield Item("imagery (olr)", 1 - there, size, size, there, exact=False, raw=True)
     for channel in sorted(YEARLY.keys() & channels):
         size = len(years) * YEARLY[channel]
         yield Item(f"imagery ({channel})", len(years), size, size, exact=False, raw=True)

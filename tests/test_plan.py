@@ -10,6 +10,7 @@ import pytest
 
 from slams import plan
 from slams.__main__ import main
+from slams.archives import psl_files
 from slams.plan import Item, size_text, table
 
 Configuration = Callable[..., dict[str, Any]]
@@ -89,7 +90,19 @@ def test_channels_have_files_of_their_own(configuration):
     config = configuration("config", {"archives": {"imagery": {"channels": ["olr"]}}})
     made = items_of(config)
     assert "imagery (GridSat-B1)" not in made
-    assert made["imagery (olr)"].download > 0
+    # One file, whatever the years; of 44 years in float32 at most.
+    assert made["imagery (olr)"].requests == 1
+    assert 3e8 < made["imagery (olr)"].download < 1.4e9
+
+
+def test_a_file_of_all_years_that_is_there_is_not_fetched_again(configuration, tmp_path):
+    keys = {"raw": str(tmp_path), "archives": {"imagery": {"channels": ["olr", "precipitation"]}}}
+    config = configuration("config", keys)
+    (tmp_path / "olr").mkdir()
+    (tmp_path / "olr" / psl_files.OLR_FILE).touch()
+    made = items_of(config)
+    assert made["imagery (olr)"].download == 0
+    assert made["imagery (precipitation)"].requests == 22
 
 
 def test_the_sum_is_of_all(configuration):
