@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from slams import consistency
 from slams.config import (
     cells,
     check,
@@ -22,6 +21,7 @@ from slams.config import (
     value_text,
     years,
 )
+from slams.consistency import cells as checks_of_cells
 from slams.errors import ConfigError
 from slams.experiment import (
     case_steps,
@@ -742,4 +742,4 @@ def test_persistence_has_a_cell_an_age(configuration: Configuration) -> None:
 
 
 def test_the_least_number_of_pairs_is_that_of_the_fit() -> None:
-    assert consistency.LEAST_PAIRS == persistence_fit.LEAST_PAIRS
+    assert checks_of_cells.LEAST_PAIRS == persistence_fit.LEAST_PAIRS
