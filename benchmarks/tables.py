@@ -1,0 +1,95 @@
+"""An ablation's scores as tables of Markdown: the arms, and the classical analyses by streams.
+
+    python benchmarks/tables.py results/nature [--scores crps rmse spread_skill] [--level all]
+
+Rows are axis values, numbers with their 95 % intervals. Arms of the same streams share their
+classical analyses, which stand once, called by the first such arm.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+ALONE = ("climatology", "persistence", "interpolation")  # of the background, where there is one
+BY_STREAMS = ("oi", "letkf")
+NAMES = {"oi": "OI", "letkf": "LETKF"}
+
+
+def entry(row: pd.Series) -> str:
+    """A value with its interval."""
+    if not np.isfinite(row["value"]):
+        return ""
+    text = f"{row['value']:.2f}"
+    if np.isfinite(row["lower"]):
+        text += f" ({row['lower']:.2f}-{row['upper']:.2f})"
+    return text
+
+
+def markdown(score: str, columns: dict[str, pd.DataFrame], labels: list[str]) -> Iterator[str]:
+    """The lines of one table; columns that have nothing are left out."""
+    columns = {name: rows for name, rows in columns.items() if rows["value"].notna().any()}
+    if not columns:
+        return
+    yield "| " + " | ".join([score, *columns]) + " |"
+    yield "|" + "---|" * (1 + len(columns))
+    for label in labels:
+        found = [entry(rows.loc[label]) if label in rows.index else "" for rows in columns.values()]
+        if any(found):
+            yield "| " + " | ".join([label, *found]) + " |"
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--scores", nargs="+", default=["crps", "rmse", "spread_skill"])
+    parser.add_argument("--level", default="all")
+    options = parser.parse_args()
+    table = pd.read_parquet(options.results / "scores.parquet")
+    table = table[(table["case"] == "all") & (table["bin"] < 0)]
+    table = table[table["level"] == options.level]
+    table["label"] = [
+        "no background" if axis == "none" else f"{axis} {value:g}"
+        for axis, value in zip(table["axis"], table["axis_value"], strict=True)
+    ]
+    labels = list(dict.fromkeys(table["label"]))
+    arms = list(dict.fromkeys(table["arm"]))
+    for score in options.scores:
+        of = table[table["score"] == score]
+
+        def column(arm: str, method: str, of: pd.DataFrame = of) -> pd.DataFrame:
+            rows = of[(of["arm"] == arm) & (of["method"] == method)]
+            return rows.set_index("label")
+
+        print("\n".join(markdown(score, {arm: column(arm, "analysis") for arm in arms}, labels)))
+        print()
+        classical: dict[str, pd.DataFrame] = {}
+        for method in (*ALONE, *BY_STREAMS):
+            for arm in arms:
+                rows = column(arm, method)
+                # Arms of other spaces with the same streams have the same numbers.
+                known = [r for n, r in classical.items() if n.startswith(NAMES.get(method, method))]
+                if any(same(rows, other) for other in known):
+                    continue
+                name = NAMES.get(method, method)
+                if method in BY_STREAMS:
+                    name += f" of {arm}"
+                elif known:
+                    continue
+                classical[name] = rows
+        print("\n".join(markdown(score, classical, labels)))
+        print()
+
+
+def same(one: pd.DataFrame, other: pd.DataFrame) -> bool:
+    """Whether two columns say the same of the same axis values."""
+    return list(one.index) == list(other.index) and np.allclose(
+        one["value"], other["value"], rtol=1e-6, equal_nan=True
+    )
+
+
+if __name__ == "__main__":
+    main()
