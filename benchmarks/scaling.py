@@ -110,7 +110,7 @@ def measured(rule: str, count: int, spacing: float, folder: Path) -> None:
             grid,
             levels_used=2,
             held_out=0.2,
-            minimum_observations=100,
+            minimum_observations=10,
             seed=0,
         )
     if rule == "fit_imagery":
