@@ -130,7 +130,8 @@ def test_scaling_does_the_work_of_every_rule(tmp_path):
         scaling.measured(rule, 60, 22.5, tmp_path)
     made = {path.name for path in tmp_path.iterdir()}
     assert made == {
-        *("era5.nc", "statistics.nc", "train.nc", "train.npy", "latents.nc", "latents.npy")
+        *("era5.nc", "statistics.nc", "train.nc", "train.npy", "latents.nc", "latents.npy"),
+        *("imagery.pt", "imagery.csv", "imagery.json", "checkpoints"),
     }
     found = scaling.in_a_process("nothing")
     assert found["memory"] > 10 and found["seconds"] > 0
