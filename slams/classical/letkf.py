@@ -24,6 +24,7 @@ from slams.classical.localisation import distances, taper
 from slams.errors import SlamsError
 
 PLACES_AT_ONCE = 1024  # whose members' products are found together
+REMEDY = "look at the store's fields and at the observations' errors"
 
 
 def analogues(seen: Innovations, members: int) -> Tensor:
@@ -93,7 +94,7 @@ class LETKF:
     def analyse(self, block: Block, columns: list[Columns]) -> list[tuple[Tensor, Tensor]]:
         """Mean and variance (1, q, r) of each of the ``columns``, about the climatology.
 
-        Raises SlamsError where they are not finite.
+        Raises SlamsError where they are not finite, or members have no covariance.
         """
         places = self.members.seen.places
         away = distances(block.centre, places)[0]
@@ -109,7 +110,9 @@ class LETKF:
         precision = reach.new_zeros(len(reach), size, size)
         precision[:, members.rows, members.columns] = reach @ members.products.index_select(0, near)
         precision.diagonal(dim1=1, dim2=2).add_((size - 1) / self.inflation)
-        factor = torch.linalg.cholesky(precision)
+        factor, failed = torch.linalg.cholesky_ex(precision)
+        if failed.any():
+            raise SlamsError(f"LETKF: no covariance of members; {REMEDY}")
         weights = torch.cholesky_solve(
             (reach @ members.pulls.index_select(0, near))[..., None], factor
         )
@@ -121,8 +124,5 @@ class LETKF:
         whitened = torch.linalg.solve_triangular(factor.mT, states, upper=True, left=False)
         variance = (whitened**2).sum(2)
         if not (torch.isfinite(mean).all() and torch.isfinite(variance).all()):
-            raise SlamsError(
-                "LETKF: an analysis is not finite; look at the store's fields and at the "
-                "observations' errors"
-            )
+            raise SlamsError(f"LETKF: an analysis is not finite; {REMEDY}")
         return mean[None], variance[None]

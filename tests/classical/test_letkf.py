@@ -133,3 +133,13 @@ def test_what_is_not_finite_is_an_error(tmp_path):
     with pytest.raises(SlamsError, match=r"LETKF: an analysis is not finite"):
         run(LETKF(Members(seen, torch.arange(10)), WIDE, 1.0), windows)
     assert GRID.shape == (8, 16)
+
+
+@pytest.mark.parametrize(("name", "number"), [("images", np.nan), ("variance", 0.0)])
+def test_what_has_no_factor_is_an_error_too(name, number, tmp_path):
+    """The factorisation comes first; its own message would name neither method nor remedy."""
+    windows = sample(tmp_path)
+    seen = seen_by(observed(["blocks"], tmp_path), windows)
+    getattr(seen, name)[0] = number
+    with pytest.raises(SlamsError, match=r"LETKF: no covariance of members; look at the store's"):
+        run(LETKF(Members(seen, torch.arange(10)), WIDE, 1.0), windows)
