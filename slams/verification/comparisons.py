@@ -19,7 +19,13 @@ from slams.verification.definitions import (
     STATION_LEVEL,
 )
 from slams.verification.methods import ORDER
-from slams.verification.resampling import block_length, interval, shares, sign_flip_p
+from slams.verification.resampling import (
+    block_length,
+    interval,
+    shares,
+    sign_flip_p,
+    varying,
+)
 
 SCORES: Final = ("rmse", "crps")
 CELL: Final = ["arm", "axis", "axis_value"]
@@ -82,7 +88,8 @@ def paired(
 
     best = averaged(share, two)
     difference = averaged(share, one) - best
-    lower, upper = interval(averaged(drawn, one) - averaged(drawn, two), cases)
+    differences = averaged(drawn, one) - averaged(drawn, two)
+    lower, upper = interval(differences, varying(counts, length))
     by_case = (one - two) * (share * len(share)).reshape(-1, *[1] * (one.ndim - 1))
     p_value = sign_flip_p(by_case, min(length, len(by_case)), seed)
     percent = 100 * difference / np.where(best > 0, best, np.nan)

@@ -51,7 +51,8 @@ DEFINITIONS: Final = {
     ),
     "lower, upper": (
         "95 % percentile interval of a circular block bootstrap over cases (Politis and Romano "
-        "1992); missing with one case. Draws are the same for all cells of as many cases."
+        "1992); missing where one case, or one block, is all there is. Draws are the same for all "
+        "cells of as many cases."
     ),
     "cases": "How many cases the value is of.",
     "members": "Of the ensemble; 1 for a field, 0 for a Gaussian.",
@@ -120,7 +121,7 @@ COMPARISON_DEFINITIONS: Final = {
     "percent": "The difference in per cent of the other's score.",
     "lower, upper": (
         "95 % percentile interval of the difference, K: a circular block bootstrap over cases, "
-        "both scores from the same draws. Missing with one case."
+        "both scores from the same draws. Missing where one case, or one block, is all there is."
     ),
     "p_value": (
         "Two-sided, that neither is better: the share of all (or 9999 random) flips of the signs "

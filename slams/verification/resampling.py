@@ -52,9 +52,20 @@ def shares(cases: int, block: int, resamples: int, seed: int) -> Array:
     return counts / cases
 
 
-def interval(samples: Array, cases: int) -> tuple[Array, Array]:
-    """Percentile interval along the first axis; one case says nothing about its own variation."""
-    if cases < 2:
+def varying(counts: Array, block: int) -> int:
+    """How many cases may differ from resample to resample; ``counts`` (case,) is what each counts.
+
+    Those that count anything; and where one block is all of them, every resample is the same.
+    """
+    return int((counts > 0).sum()) if block < len(counts) else 1
+
+
+def interval(samples: Array, varied: int) -> tuple[Array, Array]:
+    """Percentile interval along the first axis, of resamples in which so many cases vary.
+
+    Missing for less than two: one case says nothing about its own variation.
+    """
+    if varied < 2:
         missing = np.full(samples.shape[1:], np.nan)
         return missing, missing
     tail = (1 - CONFIDENCE) / 2

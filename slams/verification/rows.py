@@ -12,7 +12,7 @@ from slams.verification import reduction as r
 from slams.verification.definitions import ALL, NO_BIN, UNITS
 from slams.verification.ranks import flatness
 from slams.verification.reduction import Means
-from slams.verification.resampling import interval
+from slams.verification.resampling import interval, varying
 
 Array = NDArray[np.float64]
 
@@ -106,7 +106,7 @@ def rows_of_means(
         value, samples = score.value(best), score.value(resampled)
         first = score.first_bin
         bins = None if first is None else np.arange(first, first + value.shape[-1])
-        frames.append(rows(name, levels, value, sample, samples, bins))
+        frames.append(rows(name, levels, value, sample, samples, bins, weight))
         if bins is None:
             # Of one case the score is the same function of that case's means.
             frames += _single(name, levels, score.value(means), sample.cases)
@@ -123,18 +123,21 @@ def rows(
     sample: Sample,
     samples: Array | None = None,
     bins: NDArray[np.int64] | None = None,
+    weight: Array | None = None,
 ) -> pd.DataFrame:
     """Rows over all cases of ``value`` (level,) or (level, bin), with the interval of ``samples``.
 
-    ``samples`` (resample, ...) may be None, for a value without an interval.
+    ``samples`` (resample, ...) may be None, for a value without an interval. ``weight`` (case,) is
+    what a case counts, by default all the same.
     """
     cases = len(sample.cases)
+    counts = np.ones(cases) if weight is None else weight
     if samples is None:
         samples = np.full((1, *value.shape), np.nan)
     else:
         samples = samples[np.isfinite(samples).any(axis=tuple(range(1, samples.ndim)))]
     if len(samples):
-        lower, upper = interval(samples, cases)
+        lower, upper = interval(samples, varying(counts, sample.block))
     else:
         lower = upper = np.full(value.shape, np.nan)
     places = [NO_BIN] if bins is None else bins

@@ -240,6 +240,18 @@ def test_a_case_without_a_report_counts_nothing(made):
     assert row["value"] == pytest.approx(squares**0.5, rel=1e-4)
 
 
+def test_reports_of_one_case_say_nothing_of_others(made):
+    """No interval, not one of no width, by which any difference would be sure."""
+    analysis, classical, stations = made
+    table = stations.table
+    alone = Stations(FIT, table[table["time"].isin(TIMES[1])])
+    scores = scores_of((analysis, classical, alone))
+    for score in ("rmse", "bias", "crps", "spread", "spread_skill"):
+        row = pick(scores, "analysis", score, "2 m")
+        assert np.isfinite(row["value"]) and np.isnan([row["lower"], row["upper"]]).all()
+        assert np.isfinite(pick(scores, "analysis", score, "500")["lower"])
+
+
 def test_without_any_report_scores_are_missing_and_the_number_says_why(made):
     analysis, classical, _ = made
     empty = Stations(FIT, world()[2].table.iloc[:0])

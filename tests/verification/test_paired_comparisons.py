@@ -150,6 +150,15 @@ class TestPaired:
         nothing = verification.paired("crps", first, first, weight=np.zeros(4))
         assert np.isnan(nothing.difference).all() and np.isnan(nothing.p_value).all()
 
+    @pytest.mark.parametrize(("block", "counts"), [(1, [0, 0, 7, 0, 0, 0]), (6, [1] * 6)])
+    def test_what_does_not_vary_has_no_interval(self, block, counts):
+        """One case that counts, or one block of all: an interval of no width would be sure."""
+        first, second = np.random.default_rng(3).normal(5, 1, size=(2, 6, 1))
+        weight = np.array(counts, np.float64)
+        found = verification.paired("crps", first, second, block=block, weight=weight)
+        assert np.isfinite(found.difference).all() and found.p_value == 1
+        assert np.isnan(found.lower).all() and np.isnan(found.upper).all()
+
     def test_equal_methods_do_not_differ(self):
         first = np.random.default_rng(2).normal(5, 1, size=(9, 2))
         found = verification.paired("crps", first, first)

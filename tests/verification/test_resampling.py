@@ -12,6 +12,7 @@ from slams.verification.resampling import (
     interval,
     shares,
     sign_flip_p,
+    varying,
 )
 
 
@@ -89,6 +90,11 @@ class TestInterval:
     def test_one_case_has_none(self):
         lower, upper = interval(np.zeros((10, 3)), 1)
         assert np.isnan(lower).all() and np.isnan(upper).all()
+
+    def test_so_many_cases_vary(self):
+        counts = np.array([3.0, 0.0, 1.0, 0.0])
+        assert [varying(counts, block) for block in (1, 3, 4)] == [2, 2, 1]
+        assert varying(np.ones(1), 1) == 1
 
     def test_of_normal_draws(self):
         draws = np.random.default_rng(1).normal(size=(200_000, 1))
