@@ -9,7 +9,12 @@ from scipy.special import fdtrc, ndtr
 
 from slams.errors import SlamsError
 from slams.verification.resampling import block_means
-from slams.verification.scores import CELL_AREA_DIMS, area_weights, check_comparable
+from slams.verification.scores import (
+    CELL_AREA_DIMS,
+    area_weights,
+    check_comparable,
+    check_spread,
+)
 
 CONTRASTS: Final = 2  # of the test of flatness: slope and curvature
 
@@ -40,9 +45,11 @@ def pit_histogram(
 
     The probability integral transform (Dawid 1984) in as many bins as an ensemble has ranks can
     be read beside the ensemble's histogram. Where the spread is zero, the truth lies in the first
-    or the last bin, or, if it is equal to the mean, in one drawn from `seed`.
+    or the last bin, or, if it is equal to the mean, in one drawn from `seed`. Raises SlamsError as
+    `crps_normal` does.
     """
     check_comparable(mean, truth)
+    check_spread(spread, truth)
     width = spread.broadcast_like(truth).transpose(*truth.dims).values.astype(np.float64)
     error = truth.values.astype(np.float64) - mean.transpose(*truth.dims).values
     sharp = width <= 0

@@ -91,10 +91,7 @@ def crps_normal(mean: xr.DataArray, spread: xr.DataArray, truth: xr.DataArray) -
     is zero, the score is the absolute error.
     """
     check_comparable(mean, truth)
-    _check_matching(spread, truth, "spread")
-    _check_finite(spread, "spread")
-    if bool((spread < 0).any()):
-        raise SlamsError("a spread is negative: pass standard deviations, not errors or logarithms")
+    check_spread(spread, truth)
     pointwise = xr.apply_ufunc(
         _gaussian_crps, truth.astype(np.float64), mean.astype(np.float64), spread.astype(np.float64)
     )
@@ -132,6 +129,14 @@ def check_comparable(ensemble_or_field: xr.DataArray, truth: xr.DataArray) -> No
     _check_matching(ensemble_or_field, truth, name)
     _check_finite(ensemble_or_field, name)
     _check_finite(truth, "the truth")
+
+
+def check_spread(spread: xr.DataArray, truth: xr.DataArray) -> None:
+    """Raise SlamsError unless a spread is finite, not negative, and of the truth's cells."""
+    _check_matching(spread, truth, "spread")
+    _check_finite(spread, "spread")
+    if bool((spread < 0).any()):
+        raise SlamsError("a spread is negative: pass standard deviations, not errors or logarithms")
 
 
 def errors(ensemble_or_field: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:

@@ -85,6 +85,14 @@ class TestGaussian:
         assert found[0] > 1.0 and found[2] > 1.0  # and where it is equal, anywhere
         assert found.sum() == pytest.approx(3.0)
 
+    @pytest.mark.parametrize(("wrong", "said"), [(np.nan, "not finite"), (-2.0, "negative")])
+    def test_a_spread_that_is_none_is_refused(self, wrong, said):
+        """Not counted in a bin that is none, nor taken for no spread at all."""
+        spread = field(2.0)
+        spread[1, 2] = wrong
+        with pytest.raises(SlamsError, match=said):
+            verification.pit_histogram(field(), spread, field(), 5)
+
 
 class TestFlatness:
     def histograms(
