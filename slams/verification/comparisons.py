@@ -110,7 +110,8 @@ def compare(
     arm that the others are compared with at the same axis value, None the first of the table.
     Returns one row a comparison, score and level (columns: `COMPARISON_COLUMNS`, described in
     `attrs["definitions"]`), in the table's order. Raises SlamsError where the table has no such
-    arm, and where two cells to compare are not of the same cases.
+    arm, a cell without its analysis or nothing to compare, and where two cells to compare are not
+    of the same cases.
     """
     arms = list(dict.fromkeys(scores["arm"]))
     tables = _by_case(scores)
@@ -131,6 +132,11 @@ def compare(
             against = {"against_arm": against_arm, "against_method": against_method}
             for found in _rows(methods["analysis"], other, cell | against, bootstrap, block, seed):
                 frames.append(found.assign(**cell, **against))
+    if not frames:
+        raise SlamsError(
+            "the table has neither a classical analysis nor another arm to compare with: score the "
+            "cells beside their classical analyses (slams.verification.score_cell)"
+        )
     table = pd.concat(frames, ignore_index=True)[list(COMPARISON_COLUMNS)]
     table.attrs = {"definitions": COMPARISON_DEFINITIONS, "reference": standard}
     return table
@@ -142,12 +148,19 @@ def _by_case(scores: pd.DataFrame) -> dict[tuple[str, str, float], dict[str, pd.
     single = scores[wanted]
     if single.empty:
         raise SlamsError("the table has no scores of single cases to compare: run a cell first")
-    return {
+    tables = {
         (str(arm), str(axis), float(value)): {
             str(method): rows for method, rows in cell.groupby("method", sort=False)
         }
         for (arm, axis, value), cell in single.groupby(CELL, sort=False)
     }
+    for (arm, axis, value), methods in tables.items():
+        if "analysis" not in methods:
+            raise SlamsError(
+                f"the cell {axis}-{value:g} of arm {arm} has no scores of its analysis: score it "
+                "again; nothing is compared in part"
+            )
+    return tables
 
 
 def _rows(

@@ -108,6 +108,12 @@ def test_wrong_tables_are_refused(scores):
         verification.compare(fewer)
     with pytest.raises(SlamsError, match="block is 13: must be 1 to 12"):
         verification.compare(scores, block=13)
+    alone = scores[(scores["arm"] == "first") & (scores["method"] == "analysis")]
+    with pytest.raises(SlamsError, match="neither a classical analysis nor another arm"):
+        verification.compare(alone)
+    without = scores[(scores["arm"] != "third") | (scores["method"] != "analysis")]
+    with pytest.raises(SlamsError, match="cell coarse-16 of arm third has no scores of its analy"):
+        verification.compare(without)
 
 
 class TestPaired:
