@@ -6,7 +6,7 @@ A little noise on the latents in training makes the decoder smooth, which guided
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -23,8 +23,8 @@ from slams.store import Store, StoreWriter
 
 BOUND = 5.0  # latents before standardisation stay within this
 LATENT_PENALTY = 1e-3  # keeps the latents' variance near one, away from the bound
-# Encoded together: so many fields, and of a fine grid fewer, so that a layer of 64 channels takes
-# a gigabyte at most.
+# Go through a network together: so many fields, and of a fine grid fewer, so that a layer of 64
+# channels takes a gigabyte at most.
 FIELDS_AT_ONCE, CELLS_AT_ONCE = 64, 1 << 22
 # Fields (batch, level, ...) and their times (batch,) to latents.
 Encode = Callable[[Tensor, np.ndarray], Tensor]
@@ -134,13 +134,13 @@ class Autoencoder(nn.Module):
         raw = self.raw_latents(x)
         return self.decoder(raw if noise is None else raw + noise), raw
 
-    def standardise(self, store: Store, batch: int = 64) -> None:
+    def standardise(self, store: Store) -> None:
         """Set the latents' mean and standard deviation per channel from a store's fields."""
         total, squares, count = torch.zeros(()), torch.zeros(()), 0
         device = self.mean.device
         with torch.no_grad():
-            for first in range(0, len(store.fields), batch):
-                fields = torch.from_numpy(np.array(store.fields[first : first + batch]))
+            for part in parts(store):
+                fields = torch.from_numpy(np.array(store.fields[part]))
                 raw = self.raw_latents(fields.to(device)).double().cpu()
                 total = total + raw.sum((0, 2, 3))
                 squares = squares + (raw**2).sum((0, 2, 3))
@@ -174,9 +174,13 @@ def reconstruction_loss(
     return ((rebuilt - x) ** 2 * weights).mean() + LATENT_PENALTY * F.relu(raw**2 - 1).mean()
 
 
-def reconstruction_error(
-    model: Coder, store: Store, batch: int = 64, encode: Encode | None = None
-) -> np.ndarray:
+def parts(store: Store) -> Iterator[slice]:
+    """Which fields of a store go through a network together: of a fine grid, few."""
+    together = max(1, min(FIELDS_AT_ONCE, CELLS_AT_ONCE // math.prod(store.shape[1:])))
+    return (slice(n, n + together) for n in range(0, len(store.fields), together))
+
+
+def reconstruction_error(model: Coder, store: Store, encode: Encode | None = None) -> np.ndarray:
     """Area-weighted root-mean-square reconstruction error (level,) in normalised units.
 
     ``encode`` is the way into the latents where the fields alone do not lead there.
@@ -185,8 +189,7 @@ def reconstruction_error(
     weights = torch.from_numpy((cosine / cosine.mean())[:, None]).float()
     total, count = torch.zeros(store.shape[0], dtype=torch.float64), 0
     with torch.no_grad():
-        for first in range(0, len(store.fields), batch):
-            part = slice(first, first + batch)
+        for part in parts(store):
             x = torch.from_numpy(np.array(store.fields[part]))
             latents = model.encode(x) if encode is None else encode(x, store.times[part])
             square = (model.decode(latents) - x) ** 2 * weights
@@ -207,10 +210,8 @@ def encode_store(
     ``encode`` is the way into them where the fields alone do not lead there.
     """
     writer = StoreWriter(target, autoencoder.latent_shape, len(store.fields))
-    together = max(1, min(FIELDS_AT_ONCE, CELLS_AT_ONCE // math.prod(store.shape[1:])))
     with torch.no_grad():
-        for first in range(0, len(store.fields), together):
-            part = slice(first, first + together)
+        for part in parts(store):
             x = torch.from_numpy(np.array(store.fields[part]))
             latents = autoencoder.encode(x) if encode is None else encode(x, store.times[part])
             writer.add(latents.numpy())

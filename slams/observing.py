@@ -5,13 +5,12 @@ here. The background of a case depends on the seed, axis, value and case, never 
 that all arms of an axis value see the same one.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 import xarray as xr
 
@@ -26,6 +25,7 @@ from slams.observation.checks import whole
 from slams.observation.quality import deweight, refuse_gross
 from slams.statistics import Normalisation
 from slams.store import Store
+from slams.surface import Table
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Streams:
     that of some times. ``imagery`` is (time, channel, latitude, longitude), best read lazily.
     """
 
-    stations: pd.DataFrame | Callable[[np.ndarray], pd.DataFrame] | None = None
+    stations: Table | None = None
     station_fit: xr.Dataset | None = None
     imagery: xr.DataArray | None = None
     imagery_model: imagery_stream.ImageryModel | None = None

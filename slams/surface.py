@@ -4,8 +4,9 @@ The fitted stations (`slams.observation.stations.fit`) are a data set; here is w
 time and a place, without torch, for whoever assimilates stations and whoever verifies by them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,9 @@ EARTH_RADIUS_KM = 6371.0
 MOVED_KM = 20.0  # a report from further away than this is not of the same place
 
 Array = NDArray[np.float64]
+# Station observations (station_id, time, latitude, longitude, air_temperature in K), or a function
+# that gives those of some times, so that not all years need be in memory.
+Table: TypeAlias = pd.DataFrame | Callable[[np.ndarray], pd.DataFrame]
 
 
 def apart_km(
@@ -41,14 +45,14 @@ def elsewhere(
     return (apart > MOVED_KM).to_numpy()
 
 
-def reports(
-    table: pd.DataFrame, fitted: xr.Dataset, times: np.ndarray
-) -> tuple[NDArray[np.float32], int]:
+def reports(table: Table, fitted: xr.Dataset, times: np.ndarray) -> tuple[NDArray[np.float32], int]:
     """What the fitted stations reported at ``times``, (time, station) in K, NaN where nothing.
 
     Reports of a station at one time are averaged; those from elsewhere than its place are left
     out, and their number is the second value.
     """
+    if callable(table):
+        table = table(times)
     ids = fitted["station"].values.astype(str)
     instants = pd.DatetimeIndex(times)
     table = table[table["time"].isin(instants) & table["station_id"].isin(ids)]

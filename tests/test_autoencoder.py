@@ -8,6 +8,7 @@ import torch
 import xarray as xr
 from torch import nn
 
+from slams import autoencoder
 from slams.autoencoder import BOUND, Autoencoder, reconstruction_error, reconstruction_loss
 from slams.errors import SlamsError
 from slams.grid import Grid
@@ -90,9 +91,10 @@ def test_a_turned_planet_has_turned_latents():
     torch.testing.assert_close(net.decode(z.roll(3, -1)), net.decode(z).roll(6, -1))
 
 
-def test_standardised_latents_have_mean_0_and_deviation_1():
+def test_standardised_latents_have_mean_0_and_deviation_1(monkeypatch):
     net, x = model(), fields(50)
-    net.standardise(store_of(x), batch=16)
+    monkeypatch.setattr(autoencoder, "FIELDS_AT_ONCE", 16)
+    net.standardise(store_of(x))
     z = net.encode(x).double()
     torch.testing.assert_close(z.mean((0, 2, 3)), torch.zeros(3).double(), atol=1e-5, rtol=0)
     torch.testing.assert_close(
@@ -136,9 +138,10 @@ def test_the_loss_is_the_weighted_square_and_the_penalty():
     assert net.noise is noise
 
 
-def test_the_reconstruction_error_is_the_direct_area_weighted_sum():
+def test_the_reconstruction_error_is_the_direct_area_weighted_sum(monkeypatch):
     net, x = model(), fields(7)
-    found = reconstruction_error(net, store_of(x), batch=3)
+    monkeypatch.setattr(autoencoder, "FIELDS_AT_ONCE", 3)
+    found = reconstruction_error(net, store_of(x))
     with torch.no_grad():
         square = ((net.decode(net.encode(x)) - x) ** 2).double().numpy()
     edges = np.deg2rad(np.linspace(90, -90, 9))

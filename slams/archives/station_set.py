@@ -110,3 +110,25 @@ def read(files: Iterable[Path | str], times: NDArray[np.datetime64] | None = Non
         wanted = dataset.field("time").isin(pa.array(np.asarray(times, "datetime64[ns]")))
     table = dataset.dataset([str(path) for path in files], format="parquet").to_table(filter=wanted)
     return table.unify_dictionaries().combine_chunks().to_pandas()
+
+
+def places(files: Iterable[Path | str]) -> pd.DataFrame:
+    """Every station of some files, by station_id: its first place, and the number of its rows.
+
+    The columns are latitude, longitude (degrees) and rows. A piece of a file is in memory at a
+    time.
+    """
+    wanted = ["station_id", "latitude", "longitude"]
+    known = pd.DataFrame(columns=[*wanted, "rows"])
+    for path in files:
+        for batch in parquet.ParquetFile(path).iter_batches(ROWS_A_GROUP, columns=wanted):
+            found = batch.to_pandas().assign(rows=1)
+            found["station_id"] = found["station_id"].astype(str)
+            found = _by_station(found)
+            known = _by_station(pd.concat([known, found])) if len(known) else found
+    return known.set_index("station_id")
+
+
+def _by_station(rows: pd.DataFrame) -> pd.DataFrame:
+    groups = rows.groupby("station_id", as_index=False)
+    return groups.agg({"latitude": "first", "longitude": "first", "rows": "sum"})

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from slams.errors import SlamsError
 from slams.statistics import Normalisation
-from slams.surface import Regression, apart_km, reports
+from slams.surface import Regression, Table, apart_km, reports
 
 ELSEWHERE: Final = (45.0, 0.0)  # degrees, where no place is asked for and there is no station
 
@@ -38,10 +38,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Stations:
-    """What is needed to look at a station: the fit, the reports, and the statistics."""
+    """What is needed to look at a station: the fit, the reports, and the statistics.
+
+    ``table`` may be a function that gives the reports of some times.
+    """
 
     fitted: xr.Dataset
-    table: pd.DataFrame
+    table: Table
     statistics: xr.Dataset
 
 

@@ -15,18 +15,15 @@ from slams.figures.style import WIDTH_INCHES, look, new_figure
 
 
 def stations(
-    table: pd.DataFrame, rejected: pd.DataFrame, land_mask: xr.DataArray | None = None
+    places: pd.DataFrame, rejected: pd.DataFrame, land_mask: xr.DataArray | None = None
 ) -> Figure:
     """Where the stations are and how much they report; why observations were rejected.
 
-    `table` has one row an observation (station_id, latitude, longitude, …); `rejected` the
-    columns file, station_id, reason and rows.
+    `places` has one row a station: latitude, longitude and the number of its rows
+    (`slams.archives.station_set.places`); `rejected` the columns file, station_id, reason and rows.
     """
-    if table.empty:
+    if places.empty:
         raise SlamsError("no station observation is left to draw: see the rejected observations")
-    places = table.groupby("station_id").agg(
-        latitude=("latitude", "first"), longitude=("longitude", "first"), rows=("latitude", "size")
-    )
     reasons = rejected.groupby("reason")["rows"].sum().sort_values() if len(rejected) else None
     with look():
         figure = new_figure(WIDTH_INCHES, 3.4)
@@ -51,7 +48,8 @@ def stations(
             transform=PLATE,
             zorder=3,
         )
-        chart.set_title(f"{len(places):,} stations, {len(table):,} observations kept")
+        kept = int(places["rows"].sum())
+        chart.set_title(f"{len(places):,} stations, {kept:,} observations kept")
         figure.colorbar(
             points,
             ax=chart,

@@ -7,7 +7,7 @@ correlated, analyses inflate the variance so that the same news does not count s
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from slams.observation.base import Observation
 from slams.observation.imagery import ImageryModel
 from slams.observation.persistence import Persistence
 from slams.statistics import Normalisation
+from slams.surface import Table
 
 COLUMNS = ("stream", "unit", "time", "residual", "predicted_sd", "assimilated_sd", "refused")
 # A table of all pixels of all windows would be far larger than its picture needs.
@@ -34,11 +35,12 @@ MOST_ROWS = 100_000  # a stream, or channel
 class Operators:
     """What was fitted, and the observations to hold it to; None where a stream is not used.
 
-    ``stations`` (a table) and ``station_fit``; ``images`` (time, channel, latitude, longitude)
-    and ``imagery_model``; ``persistence``, a fit for each age of the background.
+    ``stations`` (a table, or a function that gives that of some times) and ``station_fit``;
+    ``images`` (time, channel, latitude, longitude), best read lazily, and ``imagery_model``;
+    ``persistence``, a fit for each age of the background.
     """
 
-    stations: pd.DataFrame | None = None
+    stations: Table | None = None
     station_fit: xr.Dataset | None = None
     images: xr.DataArray | None = None
     imagery_model: ImageryModel | None = None
@@ -62,10 +64,6 @@ def residuals(
     deviations, as quality control would refuse it. Of a stream with more than `MOST_ROWS`
     observations as many are drawn from ``seed``. Raises SlamsError where nothing was observed.
     """
-    if operators.stations is not None:  # once: a network's years are many times those looked at
-        times = np.concatenate([case.times for case in cases])
-        table = operators.stations
-        operators = replace(operators, stations=table[table["time"].isin(times)])
     frames: dict[str, list[pd.DataFrame]] = {}
     for case in cases:
         for frame in _of_case(operators, case, normalisation):
@@ -95,6 +93,8 @@ def _of_case(
     truth = torch.from_numpy(case.truth)[None]
     table, fitted_stations = operators.stations, operators.station_fit
     if table is not None and fitted_stations is not None:
+        if callable(table):
+            table = table(case.times)  # once, for both
         yield from _of_stations(table, fitted_stations, case, normalisation, truth)
     if operators.images is not None and operators.imagery_model is not None:
         model = operators.imagery_model

@@ -16,7 +16,7 @@ out of the fit and of the analyses.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +33,7 @@ from slams.observation.points import at_points
 from slams.observation.rows import LeastSquares, Rows, median
 from slams.statistics import Normalisation, evaluate
 from slams.store import Store
-from slams.surface import Regression, apart_km, elsewhere, reports
+from slams.surface import Regression, Table, apart_km, elsewhere, reports
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ def _median_place(places: pd.DataFrame, name: str) -> float:
 
 
 def fit(
-    table: pd.DataFrame | Callable[[np.ndarray], pd.DataFrame],
+    table: Table,
     store: Store,
     statistics: xr.Dataset,
     grid: Grid,
@@ -207,9 +207,7 @@ def fit(
     return result
 
 
-def _pieces(
-    table: pd.DataFrame | Callable[[np.ndarray], pd.DataFrame], times: np.ndarray
-) -> Iterator[tuple[int, pd.DataFrame]]:
+def _pieces(table: Table, times: np.ndarray) -> Iterator[tuple[int, pd.DataFrame]]:
     """The reports of some of ``times`` after the other, each with the number of the first time."""
     for first in range(0, len(times), TIMES_A_PIECE):
         some = times[first : first + TIMES_A_PIECE]
@@ -366,7 +364,7 @@ class StationOperator(nn.Module):
 
 
 def observe(
-    table: pd.DataFrame | Callable[[np.ndarray], pd.DataFrame],
+    table: Table,
     fitted: xr.Dataset,
     normalisation: Normalisation,
     times: np.ndarray,
@@ -379,8 +377,6 @@ def observe(
     no air temperature in K.
     """
     chosen = fitted.isel(station=np.flatnonzero(~fitted["held_out"].values))
-    if callable(table):
-        table = table(times)
     value, moved = reports(table, chosen, times)
     if moved:
         log.info("%d observations of stations that have moved are left out", moved)

@@ -8,14 +8,13 @@ regression, what one point says of a cell) as part of what is to be expected.
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import scoringrules
 import xarray as xr
 from numpy.typing import NDArray
 
 from slams.errors import SlamsError
 from slams.statistics import Normalisation
-from slams.surface import Regression, reports
+from slams.surface import Regression, Table, reports
 from slams.verification import reduction as r
 from slams.verification.methods import PARTLY, Method
 from slams.verification.reduction import Means
@@ -30,11 +29,11 @@ class Stations:
     """What verification by stations takes.
 
     ``fitted`` is what `slams.observation.stations.fit` gives; ``table`` the reports of the test
-    period (`slams.archives.station_set.read`).
+    period (`slams.archives.station_set.read`), or a function that gives those of some times.
     """
 
     fitted: xr.Dataset
-    table: pd.DataFrame
+    table: Table
 
 
 class HeldOut:

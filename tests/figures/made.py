@@ -218,19 +218,18 @@ def land(spacing: float = 5.0) -> xr.DataArray:
     return xr.DataArray(inside.astype(float), coords, ("latitude", "longitude"))
 
 
-def station_table(stations: int = 300) -> pd.DataFrame:
-    """Observations of a network, unevenly many a station."""
+def network(stations: int = 300) -> pd.DataFrame:
+    """The stations of a network, with unevenly many observations."""
     rng = np.random.default_rng(1)
     count = rng.integers(1, 400, stations)
-    places = pd.DataFrame(
+    return pd.DataFrame(
         {
-            "station_id": [f"{i:06d}-99999" for i in range(stations)],
             "latitude": np.rad2deg(np.arcsin(rng.uniform(-0.9, 0.98, stations))),
             "longitude": rng.uniform(0, 360, stations),
-            "elevation": 10.0,
-        }
+            "rows": count,
+        },
+        pd.Index([f"{i:06d}-99999" for i in range(stations)], name="station_id"),
     )
-    return places.loc[places.index.repeat(count)].reset_index(drop=True)
 
 
 REJECTED = pd.DataFrame(

@@ -1,10 +1,12 @@
 """Maps, increments, animations, time series: of made analyses, whole and of awkward kinds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from figures.made import REJECTED, cell_of, land, station_table
+from figures.made import REJECTED, cell_of, land, network
 from PIL import Image, ImageSequence
 from worlds import GRID, LEVELS, SHAPE, days, statistics, thermometers
 
@@ -191,6 +193,25 @@ class TestSeries:
         level, station = figures.lines(analysis, classical, [0, 1], stations=stations)
         assert station.members == pytest.approx(level.members, abs=1e-3)
 
+    def test_reports_are_read_as_they_are_needed(self):
+        analysis, classical, stations = station_world()
+        table, asked = stations.table, []
+
+        def of(times):
+            asked.append(np.size(times))
+            return table[table["time"].isin(np.ravel(times))]
+
+        lazy = replace(stations, table=of)
+        shown = [0, 1]
+        for one, other in zip(
+            figures.lines(analysis, classical, shown, stations=lazy),
+            figures.lines(analysis, classical, shown, stations=stations),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(one.truth, other.truth)
+            assert one.title == other.title
+        assert asked == [4, 2, 2]
+
     def test_the_station_nearest_to_a_place(self):
         _, _, stations = station_world()
         times = days("2001-03-01", 4)
@@ -235,10 +256,14 @@ class TestSeries:
 
 class TestOthers:
     def test_stations(self, drawn):
-        drawn(figures.stations(station_table(), REJECTED, land()))
-        drawn(figures.stations(station_table(1), REJECTED.iloc[:0]))
+        figure = figures.stations(network(), REJECTED, land())
+        rows = network()["rows"]
+        title = f"{len(rows)} stations, {rows.sum():,} observations kept"
+        assert title in {axes.get_title(loc="left") for axes in figure.axes}
+        drawn(figure)
+        drawn(figures.stations(network(1), REJECTED.iloc[:0]))
         with pytest.raises(SlamsError, match="no station"):
-            figures.stations(station_table().iloc[:0], REJECTED)
+            figures.stations(network().iloc[:0], REJECTED)
 
     def test_levels(self, drawn):
         grid = Grid(15.0)

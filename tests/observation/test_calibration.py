@@ -105,6 +105,25 @@ def test_stations_err_as_they_say_and_a_gross_error_is_told(cases, stations):
     assert (kept["assimilated_sd"] == kept["predicted_sd"]).all()
 
 
+def test_stations_and_images_are_read_a_case_at_a_time(cases, stations):
+    table, fitted = stations
+    images, model = imagery(["irwin_cdr"])
+    asked = []
+
+    def of(times):
+        asked.append(len(times))
+        return table[table["time"].isin(times)]
+
+    whole, lazy = (
+        residuals(
+            Operators(reports, fitted, pixels, model), cases, NORMALISATION, gross_error=5.0, seed=0
+        )
+        for reports, pixels in ((table, images), (of, images.chunk(time=2)))
+    )
+    pd.testing.assert_frame_equal(lazy, whole)
+    assert asked == [1] * len(cases)
+
+
 def test_imagery_is_in_its_own_unit_with_and_without_inflation(cases):
     images, model = imagery(["irwin_cdr"])
     table = residuals(

@@ -12,6 +12,7 @@ from slams import series
 from slams.archives import station_set
 from slams.errors import SlamsError
 from slams.observation.imagery import lazily, read
+from slams.surface import reports
 
 CHANNELS = ["irwin_cdr", "irwvp"]
 
@@ -65,3 +66,41 @@ def test_stations_of_some_times(tmp_path: Path) -> None:
     assert list(found["station_id"]) == list(expected["station_id"])
     assert len(asked()) == 144
     assert not len(asked(window + np.timedelta64(1, "m")))
+
+
+def test_reports_are_those_of_the_whole_table(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    times = pd.date_range("2001-01-01", periods=48, freq="h")
+    fitted = xr.Dataset(
+        {name: ("station", np.zeros(2)) for name in ("latitude", "longitude")},
+        {"station": ["a", "b"]},
+    )
+    table = pd.DataFrame({"time": np.repeat(times, 3), "latitude": 0.0, "longitude": 0.0})
+    table["air_temperature"] = rng.normal(280, 5, 144)
+    table["station_id"] = pd.Categorical(np.tile(["a", "b", "c"], 48))
+    table = table.iloc[np.sort(rng.choice(144, 90, replace=False))]
+    table.to_parquet(tmp_path / "reports.parquet", index=False)
+    asked = partial(station_set.read, [tmp_path / "reports.parquet"])
+    for window in (times[[47, 3, 20]].values, times[:2].values + np.timedelta64(1, "m")):
+        whole, lazy = (reports(source, fitted, window)[0] for source in (table, asked))
+        np.testing.assert_array_equal(lazy, whole)
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1000])
+def test_places_of_stations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
+    """The same however few rows are read at once; the names' numbers differ from year to year."""
+    monkeypatch.setattr(station_set, "ROWS_A_GROUP", piece)
+    rng = np.random.default_rng(2)
+    parts = []
+    for number, names in enumerate((["d", "a", "b"], ["b", "c", "d", "a"])):
+        table = pd.DataFrame({"latitude": rng.uniform(-90, 90, 40)})
+        table["longitude"] = rng.uniform(0, 360, 40)
+        table["station_id"] = pd.Categorical(rng.choice(names, 40), names)
+        table.to_parquet(tmp_path / f"{number}.parquet", index=False)
+        parts.append(table.astype({"station_id": str}))
+    stations = pd.concat(parts).groupby("station_id")
+    found = station_set.places([tmp_path / "0.parquet", tmp_path / "1.parquet"])
+    pd.testing.assert_frame_equal(
+        found[["latitude", "longitude"]], stations[["latitude", "longitude"]].first()
+    )
+    assert found["rows"].to_dict() == stations.size().to_dict()

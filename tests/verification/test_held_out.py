@@ -224,6 +224,19 @@ def test_reports_from_elsewhere_or_of_other_times_are_left_out(scores, made):
     pd.testing.assert_frame_equal(scores_of((analysis, classical, more)), scores)
 
 
+def test_only_the_times_of_a_case_are_asked_for(scores, made):
+    """Reports that are read as they are needed give the same, and the test period never is."""
+    analysis, classical, stations = made
+    asked = []
+
+    def table(times):
+        asked.append(times)
+        return stations.table[stations.table["time"].isin(times)]
+
+    pd.testing.assert_frame_equal(scores_of((analysis, classical, Stations(FIT, table))), scores)
+    np.testing.assert_array_equal(np.stack(asked), TIMES)
+
+
 def test_a_case_without_a_report_counts_nothing(made):
     analysis, classical, stations = made
     table = stations.table

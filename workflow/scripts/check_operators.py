@@ -1,12 +1,14 @@
 """Residuals of the fitted observation operators in the validation period."""
 
+from functools import partial
+
 import xarray as xr
 
 from slams.archives import station_set
 from slams.cases import validation_cases
 from slams.job import job
 from slams.observation.calibration import Operators, residuals
-from slams.observation.imagery import ImageryModel, read
+from slams.observation.imagery import ImageryModel, lazily
 from slams.provenance import atomic, attributes
 from slams.statistics import Normalisation
 from slams.store import Store
@@ -15,12 +17,11 @@ with job(snakemake.log[0]):
     given = snakemake.input
     operators = Operators(persistence=[xr.load_dataset(path) for path in given.persistence])
     if given.station_fit:
-        operators.stations = station_set.read(given.stations)
+        operators.stations = partial(station_set.read, given.stations)
         operators.station_fit = xr.load_dataset(given.station_fit[0])
     if given.imagery_model:
         operators.imagery_model = ImageryModel.load(given.imagery_model[0])
-        images = read(given.imagery, operators.imagery_model.channels)
-        operators.images = xr.concat(list(images), dim="time")
+        operators.images = lazily(given.imagery, operators.imagery_model.channels)
     hours = snakemake.params.step_hours
     table = residuals(
         operators,

@@ -1,5 +1,6 @@
 """An arm's ensemble over time at one place."""
 
+from functools import partial
 from pathlib import Path
 
 import xarray as xr
@@ -15,7 +16,7 @@ with job(snakemake.log[0]):
     if given.station_fit:
         stations = Stations(
             xr.load_dataset(given.station_fit[0]),
-            station_set.read(given.stations),
+            partial(station_set.read, given.stations),
             xr.load_dataset(given.statistics),
         )
     place = tuple(snakemake.params.place) if snakemake.params.place else None

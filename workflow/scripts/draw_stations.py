@@ -15,7 +15,7 @@ with job(snakemake.log[0]):
         for path in map(Path, snakemake.input.mask)
     ]
     figure = stations(
-        station_set.read(snakemake.input.tables),
+        station_set.places(snakemake.input.tables),
         pd.concat(map(pd.read_csv, snakemake.input.rejected), ignore_index=True),
         land_mask=open_land_mask(masks[0]) if masks else None,
     )

@@ -1,6 +1,7 @@
 """The scores of a cell."""
 
 from datetime import datetime
+from functools import partial
 
 import xarray as xr
 
@@ -14,7 +15,7 @@ with job(snakemake.log[0]):
     stations = None
     if hasattr(given, "station_fit"):
         fitted = xr.load_dataset(given.station_fit)
-        stations = Stations(fitted, station_set.read(given.stations))
+        stations = Stations(fitted, partial(station_set.read, given.stations))
     with (
         xr.open_dataset(given.analysis) as analysis,
         xr.open_dataset(given.classical) as classical,
