@@ -89,8 +89,9 @@ def _json(path: Path) -> Mapping[str, Any]:
 
 def _recorded(path: Path) -> Record | None:
     """What Snakemake keeps of an output; the hash of the code is one of the rule's params."""
-    name = Path(os.path.relpath(path)).as_posix()
-    file = RECORDS / base64.urlsafe_b64encode(name.encode()).decode()
+    if not RECORDS.is_dir():
+        return None
+    file = _record_file(Path(os.path.relpath(path)).as_posix())
     if not file.is_file():
         return None
     kept = json.loads(file.read_text())
@@ -98,6 +99,14 @@ def _recorded(path: Path) -> Record | None:
     return Record(
         {"rule": kept["rule"], "code": ", ".join(hashes)}, dict.fromkeys(kept["input"], "")
     )
+
+
+def _record_file(name: str) -> Path:
+    """Where the record of an output lies: its name in base64, cut where a file's name must end."""
+    coded = base64.urlsafe_b64encode(name.encode()).decode()
+    longest = (os.pathconf(RECORDS, "PC_NAME_MAX") or 255) - 1
+    parts = [coded[at : at + longest] for at in range(0, len(coded), longest)]
+    return RECORDS.joinpath(*(f"@{part}" for part in parts[:-1]), parts[-1])
 
 
 def chain(path: Path | str, *, verify: bool = False) -> Iterator[str]:

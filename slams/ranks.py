@@ -89,7 +89,8 @@ def _launch(task: Any, path: Path, devices: int, nodes: int) -> None:
             started = _here(call, path, taken, Path(folder) / "meeting")
             asked = _wait(started)
     if any(process.returncode for process in started):
-        cause = None if asked else _cause([process.returncode for process in started], path)
+        ends = [process.returncode for process in started]
+        cause = None if asked else _cause(ends, path, devices * nodes)
         if cause is None:
             raise SystemExit(1)
         raise SlamsError(cause)
@@ -184,20 +185,23 @@ def _wait(started: list[subprocess.Popen[bytes]]) -> bool:
     return asked
 
 
-def _cause(statuses: list[int], path: Path) -> str | None:
-    """Why processes ended; None where the job's log, which is the first one's, says so."""
+def _cause(statuses: list[int], path: Path, processes: int) -> str | None:
+    """Why processes ended; None where the job's log, which is the first one's, says so.
+
+    ``statuses`` are of what was started here: the ``processes``, or srun that started them.
+    """
     said = error_in(path)
     # Where one fails, the first finds that it is gone, which is not the cause.
     if said and LOST not in said:
         return None
-    for rank in range(1, len(statuses)):
+    for rank in range(1, processes):
         log_file = _log_of(path, rank)
         error = error_in(log_file) if log_file.is_file() else None
         if error and LOST not in error:
-            return f"process {rank} of {len(statuses)}: {error.removeprefix(ERROR_MARK)}"
+            return f"process {rank} of {processes}: {error.removeprefix(ERROR_MARK)}"
     ends = ", ".join(map(str, statuses))
     return (
-        f"the {len(statuses)} processes of this training ended with status {ends} (-9: killed, or "
+        f"the {processes} processes of this training ended with status {ends} (-9: killed, or "
         "out of memory); the same command goes on from the last checkpoint"
     )
 

@@ -297,13 +297,16 @@ def test_what_is_no_number_in_one_process_ends_all(tmp_path):
         ("error: Connection closed by peer", "a step", [1, -9], r"ended with status 1, -9 "),
         ("error: Connection closed by peer", "error: no disk", [1, 1], r"process 1 of 2: no disk"),
         ("", "error: reset by peer", [-9, 1], r"ended with status -9, 1 "),
+        # Of several nodes: the status is srun's, the logs are those of its processes.
+        ("error: Connection closed by peer", "error: no disk", [1], r"process 1 of 2: no disk"),
+        ("a step", "a step", [137], r"the 2 processes of this training ended with status 137 "),
     ],
 )
 def test_the_cause_is_told_from_what_follows_from_it(tmp_path, first, second, statuses, cause):
     path = tmp_path / "rule.log"
     path.write_text(first)
     (tmp_path / "rule.log.rank1").write_text(second)
-    found = ranks._cause(statuses, path)
+    found = ranks._cause(statuses, path, 2)
     assert found is None if cause is None else re.search(cause, found)
 
 

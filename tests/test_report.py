@@ -157,6 +157,16 @@ class TestPage:
         # Four tables, two of them of the stations, of eleven axis values and one row without.
         assert len(best) == 4 * 12
 
+    def test_marks_the_best_that_stands_beside(self, tmp_path):
+        """The optimal interpolation of two arms' own observations, the least of every row."""
+        scores = scores_of()
+        other = scores["arm"].isin(["latent-stations", "latent-both"]) & (scores["method"] == "oi")
+        scores.loc[other, "value"] = 0.01
+        lean = Page(write(tmp_path, scores=scores, figures=[]).read_text(encoding="utf-8"))
+        # Two tables of eleven axis values; the row without a background has but its own arm.
+        assert [small.get("class") for small in lean.of("small")].count("best") == 2 * 2 * 11
+        assert [cell.get("class") for cell in lean.of("td")].count("best") == 2
+
     def test_without_the_optional_parts(self, tmp_path):
         nothing = {"comparisons": None, "counts": None, "rejected": None, "costs": None}
         lean = write(tmp_path, scores=scores_of(), notes=[], figures=[], provenance={}, **nothing)

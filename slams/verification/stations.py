@@ -39,8 +39,8 @@ class Stations:
 class HeldOut:
     """The stations held out, and what they reported at the times (case, step) of a cell.
 
-    Raises SlamsError where a report is no air temperature in K, where an analysis has used a
-    station held out, and where the fit is of other levels than the analysis.
+    Raises SlamsError where a report is no air temperature in K, and where the fit is of other
+    levels than the analysis.
     """
 
     def __init__(self, stations: Stations, analysis: xr.Dataset, statistics: xr.Dataset) -> None:
@@ -49,7 +49,6 @@ class HeldOut:
         self.ids = self.fitted["station"].values.astype(str)
         self.times = analysis["time"].transpose("case", "step").values
         self.normalisation = Normalisation(statistics)
-        _refuse_used(analysis, self.ids)
         found = [reports(stations.table, self.fitted, times)[0] for times in self.times]
         self.observed = np.stack(found).astype(np.float64)  # (case, step, station)
         _plausible(self.observed, self.ids)
@@ -138,8 +137,9 @@ def _fair_crps(y: Array, members: Array) -> Array:
     return score
 
 
-def _refuse_used(analysis: xr.Dataset, ids: NDArray[np.str_]) -> None:
-    """No station held out was assimilated."""
+def refuse_used(analysis: xr.Dataset, fitted: xr.Dataset) -> None:
+    """Raise SlamsError where an analysis has used a station that the fit holds out, at any step."""
+    ids = fitted["station"].values[fitted["held_out"].values].astype(str)
     if "stations" not in str(analysis.attrs.get("streams", "")).split():
         return
     if "station_used" not in analysis:

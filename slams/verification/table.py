@@ -30,7 +30,7 @@ from slams.verification.methods import Method, ensemble_of, methods_of, pooled
 from slams.verification.reduction import TRUE_POWER, Means, reduce, reduce_truth
 from slams.verification.resampling import block_length, shares
 from slams.verification.rows import Sample
-from slams.verification.stations import HeldOut, Stations
+from slams.verification.stations import HeldOut, Stations, refuse_used
 from slams.verification.wasserstein import distance, excess
 
 # A case of a 16-member ensemble at 1.5 degrees is more than this: one at a time is in memory.
@@ -47,6 +47,7 @@ def score_cell(
     *,
     stations: Stations | None = None,
     period: Period | None = None,
+    every: int = 1,
     bootstrap: int = 1000,
     block: int | None = None,
     seed: int = 0,
@@ -55,7 +56,8 @@ def score_cell(
 
     `analysis`, `classical` and `statistics` are data sets as docs/architecture.md describes
     `analysis.nc`, `classical.nc` and `statistics.nc`. `stations` adds the rows of level "2 m",
-    where some were held out; `period` is the first and the last instant of the test period.
+    where some were held out; `period` is the first and the last instant of the test period. Of a
+    case the steps 0, `every`, 2 `every` and so on are scored; all are checked.
     Intervals are of `bootstrap` resamplings of the cases in blocks of `block` (None: the cube root
     of their number), drawn from `seed`, the same for all methods and cells of as many cases.
 
@@ -74,9 +76,15 @@ def score_cell(
     check_analysis(analysis, period)
     methods = methods_of(analysis, classical)
     check_together(analysis, classical, statistics, methods)
-    held_out = None
-    if stations is not None and bool(stations.fitted["held_out"].any()):
-        held_out = HeldOut(stations, analysis, statistics)
+    if stations is not None and not bool(stations.fitted["held_out"].any()):
+        stations = None
+    if stations is not None:
+        # A step that is not scored may have told the others what the station said.
+        refuse_used(analysis, stations.fitted)
+    analysis, classical = (
+        data.isel(step=slice(None, None, every)) for data in (analysis, classical)
+    )
+    held_out = None if stations is None else HeldOut(stations, analysis, statistics)
     sample = _sample(analysis, bootstrap, block, seed)
     # So that an error names the case, not its place in a part.
     cell = xr.merge(

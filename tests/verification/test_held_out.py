@@ -118,10 +118,10 @@ def world(width: float = 1.0, seed: int = 0) -> tuple[xr.Dataset, xr.Dataset, St
     return analysis, classical, Stations(FIT, table.iloc[kept])
 
 
-def scores_of(made: tuple[xr.Dataset, xr.Dataset, Stations]) -> pd.DataFrame:
+def scores_of(made: tuple[xr.Dataset, xr.Dataset, Stations], every: int = 1) -> pd.DataFrame:
     analysis, classical, stations = made
     return verification.score_cell(
-        analysis, classical, STATISTICS, stations=stations, bootstrap=100
+        analysis, classical, STATISTICS, stations=stations, every=every, bootstrap=100
     )
 
 
@@ -293,7 +293,7 @@ def test_a_station_held_out_that_was_used_is_refused(made):
     name = NAMES[HELD][2]
     names = analysis["station"].values.copy()
     names[5] = name
-    wrong = analysis.assign_coords(station=names)
+    wrong = analysis.assign_coords(station=names).copy(deep=True)
     refused((wrong, classical, stations), f"arm both: station {name} is held out .* analysis used")
     # It may be known, as long as it is never used.
     wrong["station_used"][:, :, 5] = 0
@@ -302,6 +302,20 @@ def test_a_station_held_out_that_was_used_is_refused(made):
     refused((silent, classical, stations), "does not say which stations it used")
     other = silent.assign_attrs(streams="background imagery")
     assert len(scores_of((other, classical, stations)))
+
+
+def test_steps_that_are_not_scored_are_looked_at_too(made):
+    """What a station held out said at the second step is in the analysis of the first."""
+    analysis, classical, stations = made
+    names = analysis["station"].values.copy()
+    names[5] = NAMES[HELD][2]
+    wrong = analysis.assign_coords(station=names).copy(deep=True)
+    wrong["station_used"][:, ::2, 5] = 0
+    with pytest.raises(SlamsError, match=f"arm both: station {NAMES[HELD][2]} is held out"):
+        scores_of((wrong, classical, stations), every=2)
+    first = (data.isel(step=slice(None, None, 2)) for data in (analysis, classical))
+    expected = scores_of((*first, stations))
+    pd.testing.assert_frame_equal(scores_of((analysis, classical, stations), every=2), expected)
 
 
 def test_what_the_classical_analyses_must_say_of_stations(made):

@@ -20,13 +20,13 @@ with job(snakemake.log[0]):
         xr.open_dataset(given.analysis) as analysis,
         xr.open_dataset(given.classical) as classical,
     ):
-        scored = slice(None, None, snakemake.params.every)
         scores = score_cell(
-            analysis.isel(step=scored),
-            classical.isel(step=scored),
+            analysis,
+            classical,
             xr.load_dataset(given.statistics),
             stations=stations,
             period=tuple(map(datetime.fromisoformat, snakemake.params.period)),
+            every=snakemake.params.every,
             bootstrap=snakemake.params.bootstrap,
             block=snakemake.params.block,
             seed=snakemake.params.seed,
