@@ -8,7 +8,8 @@ rule's script calls: its largest resident memory, that of the imports included, 
 processor time, which on shared cores says more than the clock. With --piece the pieces in which
 fields are read are so many MB instead of 256: what then still grows with the fields is held whole.
 Three sizes each of the number of
-fields (at 5.625 degrees) and of the grid (of 200 fields), 4 levels; with a prior, of the members.
+fields (at 5.625 degrees) and of the grid (of 200 fields), 4 levels; of what `scaling_ends.py`
+reads in and draws; with a prior, of the members.
 The slopes go into docs/scaling.md.
 """
 
@@ -26,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import scaling_ends
 import xarray as xr
 
 from slams import series
@@ -196,6 +198,8 @@ def child(arguments: list[str]) -> None:
         sampled(Path(arguments[1]), Path(arguments[2]), int(arguments[3]))
     elif arguments[0] == "imports":
         import torch  # noqa: F401, PLC0415
+    elif arguments[0] in (*scaling_ends.MAKERS, *scaling_ends.RULES):
+        scaling_ends.measured(arguments[0], int(arguments[1]), Path(arguments[2]))
     elif arguments[0] != "nothing":
         measured(arguments[0], int(arguments[1]), float(arguments[2]), Path(arguments[3]))
     used = resource.getrusage(resource.RUSAGE_SELF)
@@ -222,12 +226,41 @@ def report(name: str, values: list[float], rows: dict[str, list[dict[str, float]
         print(f"{rule:18s}" + "".join(f"{cell:>20s}" for cell in cells))
 
 
+def of_fields(piece: int) -> None:
+    """The rules between raw files and analyses, by fields and by cells."""
+    for name, sizes in (
+        ("fields", [(count, 5.625) for count in FIELDS]),
+        ("cells", [(200, spacing) for spacing in SPACINGS]),
+    ):
+        rows: dict[str, list[dict[str, float]]] = {rule: [] for rule in RULES}
+        for count, spacing in sizes:
+            with tempfile.TemporaryDirectory() as folder:
+                for rule in RULES:
+                    size = (str(count), str(spacing))
+                    rows[rule].append(in_a_process(rule, *size, folder, piece=piece))
+        values = [c if name == "fields" else float(np.prod(Grid(s).shape)) for c, s in sizes]
+        report(name, values, rows)
+
+
+def of_ends(piece: int) -> None:
+    """Those before and after, by what each grows with."""
+    for name, counts, made, rules in scaling_ends.TABLES:
+        rows: dict[str, list[dict[str, float]]] = {rule: [] for rule in rules}
+        for count in counts:
+            with tempfile.TemporaryDirectory() as folder:
+                in_a_process(made, str(count), folder)
+                for rule in rules:
+                    rows[rule].append(in_a_process(rule, str(count), folder, piece=piece))
+        report(name, list(map(float, counts)), rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--child", nargs="+")
     parser.add_argument("--prior", type=Path)
     parser.add_argument("--piece", type=int, default=series.PIECE >> 20, help="MB")
     parser.add_argument("--store", type=Path)
+    parser.add_argument("--only", choices=("fields", "ends"), help="measure these alone")
     given = parser.parse_args()
     if given.child:
         series.PIECE = given.piece << 20
@@ -238,18 +271,10 @@ def main() -> None:
         f"of these, imports: {base['nothing']['memory']:.0f} MB, with torch "
         f"{base['imports']['memory']:.0f} MB"
     )
-    for name, sizes in (
-        ("fields", [(count, 5.625) for count in FIELDS]),
-        ("cells", [(200, spacing) for spacing in SPACINGS]),
-    ):
-        rows: dict[str, list[dict[str, float]]] = {rule: [] for rule in RULES}
-        for count, spacing in sizes:
-            with tempfile.TemporaryDirectory() as folder:
-                for rule in RULES:
-                    size = (str(count), str(spacing))
-                    rows[rule].append(in_a_process(rule, *size, folder, piece=given.piece))
-        values = [c if name == "fields" else float(np.prod(Grid(s).shape)) for c, s in sizes]
-        report(name, values, rows)
+    if given.only != "ends":
+        of_fields(given.piece)
+    if given.only != "fields":
+        of_ends(given.piece)
     if given.prior and given.store:
         found = [
             in_a_process("sample", str(given.prior), str(given.store), str(n)) for n in MEMBERS

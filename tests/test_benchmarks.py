@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import sampler
 import scaling
+import scaling_ends
 import torch
 import training
 import xarray as xr
@@ -135,3 +136,27 @@ def test_scaling_does_the_work_of_every_rule(tmp_path):
     }
     found = scaling.in_a_process("nothing")
     assert found["memory"] > 10 and found["seconds"] > 0
+
+
+@pytest.mark.parametrize("table", scaling_ends.TABLES, ids=lambda table: table[0])
+def test_scaling_reads_raw_files_and_draws(table, tmp_path):
+    _, _, made, rules = table
+    smallest = {"make_raw_fields": 31, "make_raw_stations": 10, "make_cell": 4, "make_scores": 2}
+    scaling_ends.measured(made, smallest[made], tmp_path)
+    before = set(tmp_path.rglob("*"))
+    for rule in rules:
+        scaling_ends.measured(rule, smallest[made], tmp_path)
+    left = {path.name for path in set(tmp_path.rglob("*")) - before}
+    assert (
+        left
+        == {
+            "make_raw_fields": set(),
+            "make_raw_stations": {"reports.parquet"},
+            "make_cell": {"scores.parquet"},
+            "make_scores": {
+                f"{name}.{kind}"
+                for name in ("averaged", "levels", "profiles", "rank_histograms", "spectra")
+                for kind in ("png", "pdf")
+            },
+        }[made]
+    )

@@ -107,7 +107,7 @@ def outline(path: Path | str) -> tuple[NDArray[np.datetime64], NDArray[np.float6
         return times, contents[0].levels
 
 
-def inspect(path: Path | str) -> dict[str, Any]:
+def inspect(path: Path | str, limit: int = LIMIT) -> dict[str, Any]:
     """Read a file once in full and say what it holds, ready for JSON.
 
     Returns path, bytes, sha256, times (ISO, UTC, sorted), levels (hPa), members (1 for a single
@@ -118,7 +118,7 @@ def inspect(path: Path | str) -> dict[str, Any]:
     path = Path(path)
     times: list[NDArray[np.datetime64]] = []
     preliminary: list[NDArray[np.datetime64]] = []
-    for block in blocks(path):
+    for block in blocks(path, limit=limit):
         times.append(block.field.time.values)
         preliminary.append(block.field.time.values[block.preliminary])
         levels, members = block.field.level.values, block.field.sizes.get("number", 1)

@@ -1,0 +1,178 @@
+"""Both ends of the workflow for `scaling.py`: raw files read in, and analyses made into figures.
+
+Everything is made by a process of its own (`make_…`), so that its memory counts for nothing, and
+measured as the public function that the rule's script calls.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from slams import series
+from slams.grid import Grid
+
+LEVELS = (300.0, 500.0, 700.0, 850.0)
+MONTH = datetime(2001, 1, 1)
+MEMBERS, STEPS = 8, 3
+AXIS = (2.0, 4.0, 8.0, 16.0)
+WEEKS = 8
+# Of each table: what grows, its sizes, what is made first, and the rules that work on it.
+TABLES: tuple[tuple[str, tuple[int, ...], str, tuple[str, ...]], ...] = (
+    ("raw fields", (62, 124, 248), "make_raw_fields", ("ingest_era5",)),
+    ("stations", (250, 500, 1000), "make_raw_stations", ("ingest_stations",)),
+    ("cases", (8, 32, 128), "make_cell", ("verify_cell",)),
+    ("arms", (3, 6, 12), "make_scores", ("draw_ablation", "draw_cells")),
+)
+
+
+def make_raw_fields(count: int, folder: Path) -> None:
+    """A raw file of ERA5 at 1.40625 degrees: a month of so many times."""
+    from slams.archives import planet  # noqa: PLC0415 - the rules of the other end do without
+
+    planet.write(
+        folder,
+        start=MONTH,
+        end=MONTH + timedelta(days=30),
+        levels=LEVELS,
+        hours=list(range(0, 24, 744 // count)),
+        spacing=1.40625,
+        imagery_spacing=45.0,
+        stations=1,
+    )
+
+
+def ingest_era5(folder: Path) -> None:
+    from slams.archives import era5  # noqa: PLC0415
+
+    era5.inspect(folder / "era5/2001/era5_t_2001-01.nc", limit=series.PIECE)
+
+
+def make_raw_stations(count: int, folder: Path) -> None:
+    """Files of so many stations, which report every three hours of some weeks."""
+    from slams.archives import planet  # noqa: PLC0415
+
+    planet.write(
+        folder,
+        start=MONTH,
+        end=MONTH + timedelta(weeks=WEEKS),
+        levels=[850.0],
+        hours=list(range(0, 24, 3)),
+        spacing=45.0,
+        imagery_spacing=45.0,
+        stations=count,
+    )
+
+
+def ingest_stations(folder: Path) -> None:
+    from slams.archives import inventory, station_ingest, station_lists  # noqa: PLC0415
+
+    raw = folder / "isd"
+    files = inventory.files([raw], 2001, "*")
+    history = station_lists.read_list(raw / "isd-history.csv")
+    target = folder / "reports.parquet"
+    station_ingest.ingest(
+        files, history, "2001-01-01", "2001-12-31", target, hours=list(range(0, 24, 3))
+    )
+
+
+def make_cell(count: int, folder: Path, spacing: float = 5.625) -> None:
+    """The analyses of so many cases, as assimilate_cell and analyse_classically leave them."""
+    rng = np.random.default_rng(0)
+    grid = Grid(spacing)
+    field = ("case", "step", "level", "latitude", "longitude")
+    shape = (count, STEPS, len(LEVELS), *grid.shape)
+    days = np.arange(count)[:, None] * 10 + np.arange(STEPS)
+    time = {"time": (("case", "step"), np.datetime64(MONTH, "ns") + days * np.timedelta64(1, "D"))}
+    coordinates = time | {"level": list(LEVELS), **grid.coordinates()}
+
+    def noise(*more: int) -> np.ndarray:
+        return rng.standard_normal((*more, *shape), np.float32)
+
+    estimate = 260 + noise()
+    ensemble = np.moveaxis(estimate + noise(MEMBERS), 0, 1)
+    labels = {"arm": "made", "axis": "coarse", "axis_value": AXIS[0], "streams": "background"}
+    analysis = xr.Dataset(
+        {
+            "analysis": (("case", "member", *field[1:]), ensemble),
+            "truth": (field, estimate + noise()),
+            "observations_used": (("case", "stream"), np.full((count, 1), 9)),
+        },
+        coordinates | {"stream": ["background"]},
+        labels,
+    )
+    analysis.to_netcdf(folder / "analysis.nc")
+    names = ("climatology", "interpolation", "oi", "letkf")
+    classical = xr.Dataset(dict.fromkeys(names, (field, estimate)), coordinates)
+    classical["climatology_spread"] = (field[2:], np.full(shape[2:], 1.4, np.float32))
+    for name in ("oi_spread", "letkf_spread"):
+        classical[name] = (field, np.ones(shape, np.float32))
+    classical.to_netcdf(folder / "classical.nc")
+    levels = {"global_standard_deviation": ("level", np.full(len(LEVELS), 2.0))}
+    xr.Dataset(levels, {"level": list(LEVELS), **grid.coordinates()}).to_netcdf(
+        folder / "statistics.nc"
+    )
+
+
+def score(folder: Path) -> pd.DataFrame:
+    """The table of the cell."""
+    from slams.verification import score_cell  # noqa: PLC0415
+
+    with (
+        xr.open_dataset(folder / "analysis.nc") as analysis,
+        xr.open_dataset(folder / "classical.nc") as classical,
+    ):
+        return score_cell(analysis, classical, xr.load_dataset(folder / "statistics.nc"))
+
+
+def verify_cell(folder: Path) -> None:
+    score(folder).to_parquet(folder / "scores.parquet", index=False)
+
+
+def make_scores(count: int, folder: Path) -> None:
+    """The table of so many arms, each at four values of two axes, 24 cases a cell."""
+    make_cell(24, folder, 22.5)
+    cell = score(folder)
+    tables = [
+        cell.assign(arm=f"arm-{arm}", axis=axis, axis_value=value)
+        for arm in range(count)
+        for axis in ("coarse", "noise")
+        for value in AXIS
+    ]
+    pd.concat(tables, ignore_index=True).to_parquet(folder / "scores.parquet", index=False)
+
+
+def draw_ablation(folder: Path) -> None:
+    from slams.figures import ablation_curves, ablation_levels, save  # noqa: PLC0415
+
+    scores = pd.read_parquet(folder / "scores.parquet")
+    for name, draw in (("averaged", ablation_curves), ("levels", ablation_levels)):
+        save(draw(scores, "crps"), folder / name)
+
+
+def draw_cells(folder: Path) -> None:
+    from slams.figures import profiles, rank_histograms, save, spectra  # noqa: PLC0415
+
+    scores = pd.read_parquet(folder / "scores.parquet")
+    for draw in (profiles, rank_histograms, spectra):
+        save(draw(scores, "coarse", AXIS[0]), folder / draw.__name__)
+
+
+MAKERS: dict[str, Callable[[int, Path], None]] = {
+    made.__name__: made for made in (make_raw_fields, make_raw_stations, make_cell, make_scores)
+}
+RULES: dict[str, Callable[[Path], None]] = {
+    rule.__name__: rule
+    for rule in (ingest_era5, ingest_stations, verify_cell, draw_ablation, draw_cells)
+}
+
+
+def measured(name: str, count: int, folder: Path) -> None:
+    """Make what a rule needs, or do the rule's work on what was made."""
+    if name in MAKERS:
+        MAKERS[name](count, folder)
+    else:
+        RULES[name](folder)
