@@ -11,6 +11,9 @@ from slams.classical.ensemble import Sample
 from slams.classical.localisation import observation_places
 from slams.observing import Observed
 
+COMPARED = 200  # windows by which observations are compared
+ROWS = 1024  # of a covariance that are found together
+
 
 @dataclass(frozen=True)
 class Innovations:
@@ -36,10 +39,33 @@ class Innovations:
         """The images about their mean, (m, n): those of a value lie together, to be selected."""
         return (self.images - self.images.mean(0)).T.contiguous()
 
+    @property
+    def stride(self) -> int:
+        """Every how-manieth window is enough where observations are only compared."""
+        return max(1, len(self.images) // COMPARED)
+
+    @cached_property
+    def few(self) -> Tensor:
+        """The images of every ``stride``-th window about their mean, (m, windows)."""
+        images = self.images[:: self.stride]
+        return (images - images.mean(0)).T.contiguous()
+
+    @cached_property
+    def signal(self) -> Tensor:
+        """The variance (m,) of these images."""
+        return self.few.square().mean(1)
+
     @cached_property
     def covariance(self) -> Tensor:
         """The images' covariance (m, m) of all values, whatever their distance."""
-        return self.about_mean @ self.about_mean.T / (len(self.images) - 1)
+        about, size = self.about_mean, len(self.about_mean)
+        whole = about.new_empty(size, size)
+        # It is symmetric: some rows at a time, up to the diagonal.
+        for start in range(0, size, ROWS):
+            end = min(start + ROWS, size)
+            whole[start:end, :end] = about[start:end] @ about[:end].T
+            whole[:start, start:end] = whole[start:end, :start].T
+        return whole.div_(len(self.images) - 1)
 
 
 def innovations(

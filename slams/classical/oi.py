@@ -27,7 +27,8 @@ from slams.classical.localisation import distances, taper
 from slams.errors import SlamsError
 
 ROUNDING = 1e-3  # of the prior's variance, by which what is left may fall below zero
-TOGETHER = 4  # times as many as a block takes: so few observations have one covariance for all
+TOGETHER = 8  # times as many as a block takes: so few observations have one covariance for all
+DIRECTIONS = 32  # of a block's states, by which observations are chosen
 REMEDY = (
     "look at the store's fields, at the observations' errors, and at classical.oi.radii_km, of "
     "which none may exceed half the Earth's circumference"
@@ -54,9 +55,10 @@ class OptimalInterpolation:
     """The analyses of cases that share their innovations' places, errors and images.
 
     ``departures`` (m, case) are their values less what is expected of them. A block takes the
-    observations within ``radius_km`` of it; where these are more than ``limit``, the nearest to
-    its centre: of every stream an equal share, and what one does not need goes to the others, so
-    that a dense stream does not crowd out a sparse one. Covariances are summed in the images' type.
+    observations within ``radius_km`` of it; where these are more than ``limit``, those that by
+    themselves take most off the variance of its states (:meth:`_worth`), so that neither what is
+    imprecise nor what is far crowds out what is neither. Covariances are summed in the
+    images' type.
     """
 
     seen: Innovations
@@ -70,7 +72,7 @@ class OptimalInterpolation:
 
         Raises SlamsError where they are not finite, or a variance is negative.
         """
-        gain = self._gain(self._within(block))
+        gain = self._gain(self._within(block, columns[0]))
         return [self._columns(one, gain) for one in columns]
 
     def _gain(self, chosen: Tensor) -> "_Gain":
@@ -122,27 +124,28 @@ class OptimalInterpolation:
             )
         return mean, left.clamp_min(0.0).expand_as(mean)
 
-    def _within(self, block: Block) -> Tensor:
-        """The numbers (k,) of the observations that a block takes."""
-        away = distances(block.centre, self.seen.places)[0][self.seen.place]
-        near = torch.nonzero(away < self.radius_km + block.reach_km)[:, 0]
+    def _within(self, block: Block, cells: Columns) -> Tensor:
+        """The numbers (k,) of the observations that a block takes, whose ``cells`` are analysed."""
+        away = distances(block.centre, self.seen.places)[0]
+        near = torch.nonzero((away < self.radius_km + block.reach_km)[self.seen.place])[:, 0]
         if len(near) <= self.limit:
             return near
-        near = near[torch.argsort(away[near], stable=True)]
-        streams = self.seen.stream[near]
-        counts = torch.bincount(streams).tolist()
-        shares = fair_shares(counts, self.limit)
-        taken = [near[streams == number][:share] for number, share in enumerate(shares)]
-        return torch.cat(taken).sort().values
+        return near[torch.topk(self._worth(near, cells), self.limit).indices].sort().values
 
+    def _worth(self, near: Tensor, cells: Columns) -> Tensor:
+        """What each of ``near`` observations (k,) alone takes off the variance of all ``cells``.
 
-def fair_shares(counts: list[int], limit: int) -> list[int]:
-    """How many of each of ``counts`` are taken, of ``limit`` in all.
-
-    Equal shares; what one does not need goes to the others.
-    """
-    shares, left = [0] * len(counts), limit
-    for position, number in enumerate(sorted(range(len(counts)), key=lambda n: counts[n])):
-        shares[number] = min(counts[number], left // (len(counts) - position))
-        left -= shares[number]
-    return shares
+        That is |cov(states, H x)|^2 / (var(H x) + var(e)), tapered. What several say in common
+        counts for each; to choose one after the other by what is new was no better.
+        """
+        seen = self.seen
+        states = cells.states[..., :: seen.stride].to(seen.few).flatten(0, 1)
+        states = states - states.mean(1, keepdim=True)
+        count = states.shape[1]
+        # Few directions hold nearly all that states have in common with anything.
+        size, direction = torch.linalg.eigh(states.T @ states / count)
+        leading = direction[:, -DIRECTIONS:] * size[-DIRECTIONS:].clamp_min(0.0).sqrt()
+        common = (seen.few.index_select(0, near) @ leading).square().sum(1) / count
+        reach = taper(cells.places, seen.places, self.radius_km).square().mean(0)
+        reach = reach[seen.place[near]].to(common)
+        return reach * common / (seen.signal[near] + seen.variance[near].to(common))

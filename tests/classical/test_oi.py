@@ -20,16 +20,13 @@ from direct import (
     seen_by,
     states,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 from worlds import GRID, LEVELS, store
 
 from slams.cases import Case
-from slams.classical.blocks import no_points, partition
+from slams.classical.blocks import columns_of, no_points, partition
 from slams.classical.ensemble import Sample
 from slams.classical.innovations import innovations, sharing
 from slams.classical.localisation import observation_places, taper, unit_vectors
-from slams.classical.oi import OptimalInterpolation, fair_shares
 from slams.classical.tuning import optimal_interpolation
 from slams.errors import SlamsError
 from slams.observation import BlockMean, EveryNth, Observations
@@ -151,33 +148,40 @@ def test_cases_that_saw_the_same_share_their_gain(tmp_path):
     assert sharing([one, third]) == [[0], [1]]
 
 
-@given(st.lists(st.integers(0, 50), min_size=1, max_size=4), st.integers(1, 120))
-def test_shares_are_fair(counts, limit):
-    shares = fair_shares(counts, limit)
-    assert sum(shares) == min(limit, sum(counts))
-    assert all(share <= count for share, count in zip(shares, counts, strict=True))
-    # Who gets less than another has all that it has.
-    for share, count in zip(shares, counts, strict=True):
-        assert share == count or share >= max(shares) - 1
-
-
-def test_of_too_many_observations_the_nearest_are_taken_of_each_stream(tmp_path):
+def test_of_too_many_observations_those_are_taken_that_say_most(tmp_path):
+    """As many as may be; by the variance that each alone takes off, written out."""
     windows, case = sample(tmp_path), observed(["blocks", "stations"], tmp_path)
-    seen = seen_by(case, windows)
-    limit = 12
-    limited = OptimalInterpolation(seen, seen.value[:, None], WIDE, limit)
-    found = run(limited, windows)
-    assert np.isfinite(found.mean).all()
-    for block in partition(GRID.latitude, GRID.longitude, no_points(windows), side_km=6000.0):
-        chosen = limited._within(block)
-        assert len(chosen) == limit
-        for stream in (0, 1):
-            own = seen.stream == stream
-            away = torch.arccos((block.centre @ seen.places.T).clamp(-1, 1))[0][seen.place]
-            taken = torch.zeros(len(own), dtype=torch.bool)
-            taken[chosen] = True
-            assert int((taken & own).sum()) == limit // 2
-            assert away[taken & own].max() <= away[~taken & own].min() + 1e-6
+    seen, limit, radius = seen_by(case, windows), 12, 9000.0
+    limited = optimal_interpolation([seen], radius, limit)
+    assert np.isfinite(run(limited, windows).mean).all()
+    blocks = partition(GRID.latitude, GRID.longitude, no_points(windows), side_km=6000.0)
+    y = seen.images.numpy() - seen.images.numpy().mean(0)
+    for block, (cells,) in columns_of(windows, blocks, no_points(windows), PLACES):
+        chosen = limited._within(block, cells)
+        assert len(chosen) == len(chosen.unique()) == limit
+        x = cells.states.flatten(0, 1).double().numpy()
+        x = x - x.mean(1, keepdims=True)
+        taken_off = (
+            ((x @ y) ** 2).sum(0) / len(y) / ((y**2).sum(0) + len(y) * seen.variance.numpy())
+        )
+        reach = taper(cells.places, seen.places, radius).square().mean(0)[seen.place].numpy()
+        worth = reach * taken_off
+        rest = np.delete(worth, chosen)
+        # All directions of the states count here, in the choice only the leading ones.
+        assert worth[chosen].min() > 0.9 * rest.max()
+        assert rest.min() < 0.5 * worth[chosen].min()
+
+
+def test_observations_that_say_nothing_do_not_crowd_out_those_that_do(tmp_path):
+    windows, both = sample(tmp_path), observed(["blocks", "stations"], tmp_path)
+    alone = observed(["blocks"], tmp_path)
+    seen = seen_by(both, windows)
+    seen.variance[seen.stream == 1] = 1e12
+    limit = int((seen.stream == 0).sum()) // 2
+    found = run(optimal_interpolation([seen], WIDE, limit), windows)
+    expected = run(optimal_interpolation([seen_by(alone, windows)], WIDE, limit), windows)
+    np.testing.assert_array_equal(found.mean, expected.mean)
+    np.testing.assert_array_equal(found.variance, expected.variance)
 
 
 WORLD = gaussian.sphere()
