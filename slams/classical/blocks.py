@@ -57,7 +57,8 @@ class Points:
 
 def no_points(sample: Sample) -> Points:
     """No station."""
-    return Points(torch.zeros(0, 3).double(), np.zeros(0, int), torch.zeros(len(sample), 1, 0))
+    images = torch.zeros(len(sample), 1, 0, device=sample.device)
+    return Points(torch.zeros(0, 3).double(), np.zeros(0, int), images)
 
 
 def partition(
@@ -92,23 +93,25 @@ def _parts(length: float, side: float) -> int:
 def columns_of(
     sample: Sample, blocks: list[Block], points: Points, places: Tensor
 ) -> Iterator[tuple[Block, list[Columns]]]:
-    """Each block with its cells' and its stations' columns; ``places`` (cell, 3) of all cells.
+    """Each block with its cells' and its stations' columns, on the sample's device.
 
+    ``places`` (cell, 3) are those of all cells.
     The rows that blocks have in common are read once.
     """
+    at_cells, at_points = places.to(sample.device), points.places.to(sample.device)
     for (first, end), of_band in groupby(
         blocks, key=lambda block: (block.rows.start, block.rows.stop)
     ):
         band = sample.band(slice(first, end)).flatten(3)  # (n, step, level, cell)
         before = first * (band.shape[3] // (end - first))
         for block in of_band:
-            states = band.index_select(3, torch.from_numpy(block.cells) - before)
+            states = band.index_select(3, torch.from_numpy(block.cells - before).to(band.device))
             columns = [
-                Columns(places[block.cells], states.flatten(1, 2).permute(2, 1, 0).contiguous())
+                Columns(at_cells[block.cells], states.flatten(1, 2).permute(2, 1, 0).contiguous())
             ]
             if len(block.stations):
                 at = points.images[..., block.stations]
-                columns.append(Columns(points.places[block.stations], at.permute(2, 1, 0)))
+                columns.append(Columns(at_points[block.stations], at.permute(2, 1, 0)))
             yield block, columns
 
 
@@ -148,9 +151,9 @@ def analyse_blocks(
             parts = analyser.analyse(block, columns)
             for of_cells, part in zip((into.mean, into.variance), parts[0], strict=True):
                 shaped = part.unflatten(2, (steps, levels)).permute(0, 2, 3, 1)
-                of_cells[..., block.cells] = shaped.numpy()
+                of_cells[..., block.cells] = shaped.cpu().numpy()
             if len(block.stations):
                 pair = (into.station_mean, into.station_variance)
                 for of_stations, part in zip(pair, parts[1], strict=True):
-                    of_stations[..., block.stations] = part.permute(0, 2, 1).numpy()
+                    of_stations[..., block.stations] = part.permute(0, 2, 1).cpu().numpy()
     return found

@@ -9,7 +9,7 @@ import torch
 import xarray as xr
 
 from slams.classical.blocks import Found, Points, analyse_blocks, no_points, partition
-from slams.classical.ensemble import Sample
+from slams.classical.ensemble import CPU, Sample
 from slams.classical.innovations import innovations, sharing
 from slams.classical.interpolation import interpolate
 from slams.classical.localisation import cell_places, unit_vectors
@@ -27,11 +27,17 @@ CELLS = ("step", "level", "latitude", "longitude")
 Arrays = dict[str, np.ndarray]
 
 
-def analyse_cell(observer: Observer, train: Store, settings: Mapping[str, Any]) -> xr.Dataset:
+def analyse_cell(
+    observer: Observer,
+    train: Store,
+    settings: Mapping[str, Any],
+    device: torch.device = CPU,
+) -> xr.Dataset:
     """Every classical analysis of a cell's cases, in K.
 
     ``observer`` says what the cases see, ``train`` is the training period's store, ``settings`` the
-    configuration's section classical. Stations that were held out are analysed where the streams
+    configuration's section classical, ``device`` where all is computed that takes long. Stations
+    that were held out are analysed where the streams
     have a station fit, assimilated or not. Raises SlamsError where the training period has too few
     windows, where a case has no observation left, and where an analysis is not finite.
     """
@@ -46,6 +52,7 @@ def analyse_cell(observer: Observer, train: Store, settings: Mapping[str, Any]) 
         count=settings["samples"],
         rotations=settings["rotations"],
         seed=observer.seed,
+        device=device,
     )
     held = _held_out(observer)
     points = no_points(sample) if held is None else _points(observer, sample, held)
@@ -66,7 +73,7 @@ def analyse_cell(observer: Observer, train: Store, settings: Mapping[str, Any]) 
         for place, number in enumerate(group):
             analysed[number] = {"oi": _one(found[0], place), "letkf": _one(found[1 + place], 0)}
             log.info("case %d: %s", number + 1, ", ".join(map(str, observed[number].counts)))
-    spread = None if held is None else points.images.std(0).numpy()
+    spread = None if held is None else points.images.std(0).cpu().numpy()
     pieces = [
         _case(observer, seen, analysed[number], held, spread)
         for number, seen in enumerate(observed)

@@ -16,6 +16,7 @@ from slams.errors import SlamsError
 from slams.statistics import Normalisation
 from slams.store import Store
 
+CPU = torch.device("cpu")
 LEAST = 8  # windows that are called a sample
 FIELDS_AT_ONCE = 64  # that go through the operators
 
@@ -26,7 +27,8 @@ class Sample:
     With ``rotations`` every window counts so many times, each time turned about the axis by other
     columns, drawn from ``seed``: on a planet without continents the weather of one longitude is
     that of every other, and the sample so many times as large. ``starts`` (n,) are where windows
-    begin, ``turns`` (n,) by how many columns they are turned. Raises SlamsError where the store has
+    begin, ``turns`` (n,) by how many columns they are turned. What is computed of them is computed
+    on ``device``. Raises SlamsError where the store has
     fewer than LEAST of them.
     """
 
@@ -40,6 +42,7 @@ class Sample:
         count: int,
         rotations: int = 0,
         seed: int = 0,
+        device: torch.device = CPU,
     ) -> None:
         every = store.starts(steps, step_hours)
         if min(len(every), count) < LEAST:
@@ -51,6 +54,7 @@ class Sample:
         self.starts = np.repeat(every[chosen], max(1, rotations))
         self.turns = _turns(len(chosen), rotations, store.shape[2], seed)
         self.store, self.normalisation, self.steps = store, normalisation, steps
+        self.device = device
         dataset = normalisation.dataset
         self.about_climatology = np.array_equal(
             dataset["reference"].values, dataset["climatology"].values
@@ -82,15 +86,16 @@ class Sample:
                 times = self.store.times[start : start + self.steps]
                 fields[place] -= climate(self.normalisation, times)[:, :, rows]
             fields[place] = np.roll(fields[place], self.turns[number], -1)
-        return torch.from_numpy(fields)
+        return torch.from_numpy(fields).to(self.device)
 
     def images(self, predict: Callable[[Tensor], Tensor], about: np.ndarray) -> Tensor:
         """H(about + departure) - H(about) of every window, (n, ...).
 
-        ``predict`` is H, of normalised fields (batch, step, level, latitude, longitude);
+        ``predict`` is H, of normalised fields (batch, step, level, latitude, longitude) on the
+        sample's device;
         ``about`` (step, level, latitude, longitude) is a case's climatology.
         """
-        base = torch.from_numpy(about).float()[None]
+        base = torch.from_numpy(about).float().to(self.device)[None]
         with torch.no_grad():
             middle = predict(base)
             return torch.cat([predict(base + window) - middle for window in self.windows()])

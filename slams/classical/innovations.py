@@ -73,22 +73,26 @@ def innovations(
 ) -> Innovations:
     """The innovations of a case; cells lie at ``latitude``, ``longitude`` in degrees.
 
-    The error's variance is that at the first guess, with what quality control has added.
+    The error's variance is that at the first guess, with what quality control has added. All is on
+    the sample's device.
     """
-    about = torch.from_numpy(seen.climate).float()[None]
-    guess = torch.from_numpy(seen.guess).float()[None]
+    device = sample.device
+    about = torch.from_numpy(seen.climate).float().to(device)[None]
+    guess = torch.from_numpy(seen.guess).float().to(device)[None]
+    observations = seen.observations.on(device)
     places, place, stream, affine, count = [], [], [], [], 0
-    for number, one in enumerate(seen.observations):
-        found = observation_places(one, latitude, longitude)
+    for number, one in enumerate(observations):
+        found = observation_places(one, latitude, longitude).to(device)
         places.append(found)
         place.append(count + one.seen % len(found))
-        stream.append(torch.full((len(one),), number))
-        affine.append(torch.full((len(one),), bool(getattr(one.operator, "affine", False))))
+        stream.append(torch.full_like(one.seen, number))
+        linear = bool(getattr(one.operator, "affine", False))
+        affine.append(torch.full_like(one.seen, linear, dtype=torch.bool))
         count += len(found)
-    images = sample.images(seen.observations.predict, seen.climate)
+    images = sample.images(observations.predict, seen.climate)
     with torch.no_grad():
-        value = seen.observations.value - seen.observations.predict(about)[0]
-        variance = seen.observations.variance(guess)[0]
+        value = observations.value - observations.predict(about)[0]
+        variance = observations.variance(guess)[0]
     return Innovations(
         torch.cat(places),
         torch.cat(place),

@@ -66,14 +66,15 @@ class Members:
         self.pulls = images.new_zeros(places, size)
         self.pulls.index_add_(0, seen.place, weighted * departure[:, None])
         # Symmetric, and moving them is what the analysis spends its time on: one half will do.
-        self.rows, self.columns = torch.tril_indices(size, size)
+        self.rows, self.columns = torch.tril_indices(size, size, device=images.device)
         self.products = images.new_zeros(places, len(self.rows))
         # Places with as many values as one another go together, as matrices of one shape.
         order, counts = torch.argsort(seen.place, stable=True), torch.bincount(seen.place)
         first = counts.cumsum(0) - counts
         for count in torch.unique(counts[counts > 0]).tolist():
             for some in torch.nonzero(counts == count)[:, 0].split(PLACES_AT_ONCE):
-                values = order[first[some, None] + torch.arange(count)].flatten()
+                within = torch.arange(count, device=order.device)
+                values = order[first[some, None] + within].flatten()
                 left = about.index_select(0, values).unflatten(0, (len(some), count))
                 right = weighted.index_select(0, values).unflatten(0, (len(some), count))
                 self.products[some] = (left.mT @ right)[:, self.rows, self.columns]
@@ -97,7 +98,7 @@ class LETKF:
         Raises SlamsError where they are not finite, or members have no covariance.
         """
         places = self.members.seen.places
-        away = distances(block.centre, places)[0]
+        away = distances(block.centre.to(places), places)[0]
         near = torch.nonzero(away < self.radius_km + block.reach_km)[:, 0]
         return [self._columns(one, near) for one in columns]
 

@@ -77,7 +77,7 @@ class OptimalInterpolation:
 
     def _gain(self, chosen: Tensor) -> "_Gain":
         """Of the observations ``chosen`` (k,); neighbouring blocks may choose the same."""
-        key = chosen.numpy().tobytes()
+        key = chosen.cpu().numpy().tobytes()
         if key not in self._known:
             self._known.clear()
             self._known[key] = self._new_gain(chosen)
@@ -126,7 +126,7 @@ class OptimalInterpolation:
 
     def _within(self, block: Block, cells: Columns) -> Tensor:
         """The numbers (k,) of the observations that a block takes, whose ``cells`` are analysed."""
-        away = distances(block.centre, self.seen.places)[0]
+        away = distances(block.centre.to(self.seen.places), self.seen.places)[0]
         near = torch.nonzero((away < self.radius_km + block.reach_km)[self.seen.place])[:, 0]
         if len(near) <= self.limit:
             return near

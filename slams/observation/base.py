@@ -1,5 +1,6 @@
 """One stream's observations of one window, and their combination."""
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -178,6 +179,10 @@ class Observations:
         for stream in self.streams:
             stream.to(device)
         return self
+
+    def on(self, device: torch.device) -> "Observations":
+        """These on ``device``: a copy, if moved, for operators may share a fitted network."""
+        return self if self.value.device == device else copy.deepcopy(self).to(device)
 
     @property
     def value(self) -> Tensor:

@@ -13,8 +13,6 @@ forgets the errors that an unconverged solver makes at high noise levels; a dete
 keeps them as a bias.
 """
 
-import copy
-
 import numpy as np
 import torch
 import xarray as xr
@@ -74,13 +72,6 @@ def sample_states(
     return clean
 
 
-def _on_device(observations: Observations, device: torch.device) -> Observations:
-    """The observations on ``device``: a copy, for their operators may share a fitted network."""
-    if observations.value.device == device:
-        return observations
-    return copy.deepcopy(observations).to(device)
-
-
 def _over(prior: Prior, times: np.ndarray, members: int, chunk: int) -> StateSpace:
     """The prior of windows, or one that takes them a few at a time.
 
@@ -136,7 +127,7 @@ def sample(
     space = _over(prior, observations.times, members, chunk)
     first = first_level(getattr(space, "base", None), sigma_max)
     levels = noise_levels(steps, sigma_min, first)
-    observations = _on_device(observations, prior.device)
+    observations = observations.on(prior.device)
     refuse_misfit(space, observations)
     states = sample_states(
         space,

@@ -12,7 +12,6 @@ from slams.errors import SlamsError
 from slams.observation import BlockMean, Identity, Observation, Observations
 from slams.posterior import guidance, noise_levels, sample, sample_states
 from slams.posterior.checks import refuse_implausible
-from slams.posterior.sampling import _on_device
 from slams.prior import Denoiser, Prior
 
 POINTS = 64
@@ -266,11 +265,11 @@ def test_sampling_on_a_device_leaves_the_callers_observations_where_they_are():
         value = torch.zeros(2, *SHAPE)
         streams.append(Observation(operator, value, operator.variance, WINDOW_TIMES))
     here, meta = Observations(streams[:1]), torch.device("meta")
-    moved = _on_device(here, meta)
+    moved = here.on(meta)
     x = torch.zeros(1, 2, *SHAPE)
     assert moved.value.device == moved.predict(x.to(meta)).device == meta
     assert moved.variance(x.to(meta)).device == meta
     for stream in streams:
         assert stream.value.device == stream.predict(x).device == stream.variance(x).device
         assert stream.value.device.type == "cpu"
-    assert _on_device(here, torch.device("cpu")) is here
+    assert here.on(torch.device("cpu")) is here

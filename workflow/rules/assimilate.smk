@@ -55,6 +55,8 @@ rule analyse_classically:
     conda:
         ENVIRONMENT
     threads: config["threads"]["classical"]
+    resources:
+        gpu=int(config["classical"]["device"] != "cpu"),
     params:
         code=code("analyse_classically"),
         axis=axis_settings,
@@ -62,8 +64,9 @@ rule analyse_classically:
         steps=experiment.case_steps(config),
         step_hours=experiment.step_hours(config),
         quality={key: config["sampler"][key] for key in ("gross_error", "robust")},
-        classical=config["classical"],
+        classical={k: v for k, v in config["classical"].items() if k != "device"},
         seed=config["seed"],
+        device=config["classical"]["device"],
     script:
         "../scripts/analyse_classically.py"
 

@@ -2,6 +2,7 @@
 
 import xarray as xr
 
+from slams import device
 from slams.classical.cells import analyse_cell
 from slams.job import job
 from slams.observing import Observer
@@ -10,7 +11,7 @@ from slams.provenance import atomic, attributes
 from slams.statistics import Normalisation
 from slams.store import Store
 
-with job(snakemake.log[0], snakemake.threads):
+with job(snakemake.log[0], snakemake.threads), device.claim(snakemake.params.device) as taken:
     given, wildcards = snakemake.input, snakemake.wildcards
     observer = Observer(
         Normalisation(xr.load_dataset(given.statistics)),
@@ -28,7 +29,7 @@ with job(snakemake.log[0], snakemake.threads):
         seed=snakemake.params.seed,
         label=f"classical analyses of {wildcards.streams} at {wildcards.axis}-{wildcards.value}",
     )
-    data = analyse_cell(observer, Store(given.train), snakemake.params.classical)
+    data = analyse_cell(observer, Store(given.train), snakemake.params.classical, taken)
     inputs = [path for path in given if not path.endswith(".npy")]
     data.attrs |= attributes(snakemake.config, snakemake.params.seed, inputs)
     with atomic(snakemake.output[0]) as path:
