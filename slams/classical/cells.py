@@ -121,7 +121,7 @@ def _held_out(observer: Observer) -> xr.Dataset | None:
 def _points(observer: Observer, sample: Sample, held: xr.Dataset) -> Points:
     """Where they are, and what they would have read of the sample's windows."""
     first = observer.known[0]
-    operator = StationOperator(held, observer.normalisation, first.times)
+    operator = StationOperator(held, observer.normalisation, first.times).to(sample.device)
     # The operator is linear and a constant: images do not depend on the time.
     images = sample.images(operator, np.zeros_like(first.truth))
     nearest = held["weights"].values.argmax(1)
