@@ -94,6 +94,11 @@ def test_an_edit_changes_the_hash_of_what_depends_on_it(
     assert hashes() == last
 
 
+def test_a_benchmark_has_the_package_behind_it():
+    behind = code_files(Path(__file__).parents[1] / "benchmarks" / "sampler.py")
+    assert {PACKAGE / "posterior" / "guidance.py", PACKAGE / "composition.py"} <= set(behind)
+
+
 def test_code_hash_knows_the_script_and_forgets_the_place(
     package: Path, train: Path, tmp_path: Path
 ) -> None:

@@ -171,9 +171,13 @@ class TestPage:
         nothing = {"comparisons": None, "counts": None, "rejected": None, "costs": None}
         lean = write(tmp_path, scores=scores_of(), notes=[], figures=[], provenance={}, **nothing)
         text = Page(lean.read_text(encoding="utf-8")).text
-        assert "No observation was rejected" in text and "No benchmark was recorded" in text
+        assert "No station file was read" in text and "No benchmark was recorded" in text
         for absent in ("Held-out", "Paired comparisons", "Quality control"):
             assert absent not in text
+
+    def test_nothing_rejected_is_not_nothing_read(self, tmp_path):
+        page = write(tmp_path, scores=scores_of(), figures=[], rejected=REJECTED.iloc[:0])
+        assert "No observation was rejected" in page.read_text(encoding="utf-8")
 
     def test_what_became_of_the_observations_is_summed_over_cells(self, page):
         text = " ".join(page.text.split())

@@ -68,6 +68,7 @@ class Members:
         # Symmetric, and moving them is what the analysis spends its time on: one half will do.
         self.rows, self.columns = torch.tril_indices(size, size, device=images.device)
         self.products = images.new_zeros(places, len(self.rows))
+        self._room: Tensor | None = None
         # Places with as many values as one another go together, as matrices of one shape.
         order, counts = torch.argsort(seen.place, stable=True), torch.bincount(seen.place)
         first = counts.cumsum(0) - counts
@@ -78,6 +79,13 @@ class Members:
                 left = about.index_select(0, values).unflatten(0, (len(some), count))
                 right = weighted.index_select(0, values).unflatten(0, (len(some), count))
                 self.products[some] = (left.mT @ right)[:, self.rows, self.columns]
+
+    def products_at(self, near: Tensor) -> Tensor:
+        """The products of places numbered ``near``, until the next call."""
+        if self._room is None:
+            # Memory that is new at every block costs more than what is done with it.
+            self._room = torch.empty_like(self.products)
+        return torch.index_select(self.products, 0, near, out=self._room[: len(near)])
 
 
 @dataclass(frozen=True)
@@ -109,7 +117,7 @@ class LETKF:
         )
         # The factorisation reads the lower triangle alone.
         precision = reach.new_zeros(len(reach), size, size)
-        precision[:, members.rows, members.columns] = reach @ members.products.index_select(0, near)
+        precision[:, members.rows, members.columns] = reach @ members.products_at(near)
         precision.diagonal(dim1=1, dim2=2).add_((size - 1) / self.inflation)
         factor, failed = torch.linalg.cholesky_ex(precision)
         if failed.any():

@@ -37,6 +37,7 @@ LOGARITHMIC: Final = frozenset({"noise"})
 WIDE: Final = 12.0  # scores of one panel that differ by such a factor have a logarithmic axis
 SMALL: Final = {"lines.markersize": 3.5, "lines.linewidth": 1.1}
 BAND: Final = "OI, all arms' observations"
+ALONE: Final = 0.09  # half the length of a baseline of one value, over the width of its panel
 
 
 def ablation_curves(
@@ -181,16 +182,18 @@ def _baselines(axes: Any, here: pd.DataFrame, place: Any, handles: dict[str, Any
             continue
         line = found.drop_duplicates("axis_value").sort_values("axis_value")
         x = np.asarray(place(line["axis_value"].to_numpy(np.float64)))
+        of_all = found.groupby("axis_value")["value"].agg(["min", "max"]).loc[line["axis_value"]]
+        value, low, high = line["value"].to_numpy(), of_all["min"], of_all["max"]
+        if len(x) == 1:
+            # Of one value a line and a band have no length of their own.
+            x = x + ALONE * np.array([-1, 1])
+            value, low, high = (np.repeat(one, 2) for one in (value, low, high))
         # Thinner than an arm, and below it.
-        axes.plot(x, line["value"], **style.keywords() | {"linewidth": 1.1}, zorder=1.5)
+        axes.plot(x, value, **style.keywords() | {"linewidth": 1.1}, zorder=1.5)
         handles[method] = handle(method_label(method), style)
-        if method == "oi":
-            span = found.groupby("axis_value")["value"].agg(["min", "max"]).loc[line["axis_value"]]
-            if not np.allclose(span["min"], span["max"]):
-                axes.fill_between(
-                    x, span["min"], span["max"], color="black", alpha=0.08, linewidth=0, zorder=0
-                )
-                handles["band"] = Patch(color="black", alpha=0.08, label=BAND)
+        if method == "oi" and not np.allclose(low, high):
+            axes.fill_between(x, low, high, color="black", alpha=0.08, linewidth=0, zorder=0)
+            handles["band"] = Patch(color="black", alpha=0.08, label=BAND)
 
 
 def _of_paper(

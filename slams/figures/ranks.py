@@ -39,15 +39,18 @@ def rank_histograms(
     At the cell `axis`, `axis_value`, over what is uniform, so that 1 is flat; whiskers are 95 %
     intervals over cases, p the test of flatness; what is flat is dashed. Black steps: the optimal
     interpolation of the same observations, its Gaussian in as many bins. Arms without a background
-    are shown too.
+    are shown too. Where the arms of this cell have one member each, and others more, it says so.
     """
+    every = scores[(scores["case"] == "all") & (scores["method"] == "analysis")]
+    if not (every["score"] == "rank_histogram").any():
+        raise SlamsError("the table has no rank histogram: verify with two members or more")
     rows = at_cell(scores[scores["case"] == "all"], axis, axis_value)
     found = rows[(rows["score"] == "rank_histogram") & (rows["bin"] >= 0)]
-    if found.empty:
-        raise SlamsError(
-            f"the table has no rank histogram at {axis}-{axis_value:g}: verify with two members "
-            "or more"
-        )
+    if not (found["method"] == "analysis").any():
+        with look():
+            figure = new_figure(4.5, 1.2)
+            figure.text(0.5, 0.5, "one member each: no rank", ha="center", va="center")
+        return figure
     levels = some(heights(list(found["level"])), MOST_LEVELS)
     levels += [STATION_LEVEL] if STATION_LEVEL in set(found["level"]) else []
     with look():

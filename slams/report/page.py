@@ -39,8 +39,8 @@ def write(
     merged tables (docs/architecture.md). `figures` are mappings as `slams.report.embedded` takes
     them; those of one section stand together. `counts` has the columns arm, stream, used, refused
     and deweighted; `rejected` file, station_id, reason and rows; `costs` as `slams.report.costs`
-    gives; each may be None. `provenance` holds the models' cards by name; an autoencoder's gives
-    the table of reconstruction errors.
+    gives; each may be None, `rejected` where no station file was read. `provenance` holds the
+    models' cards by name; an autoencoder's gives the table of reconstruction errors.
 
     The file appears whole or not at all. Raises SlamsError where there is no score or where a
     figure is missing or no PNG.
@@ -73,6 +73,7 @@ def write(
             table=tables.wide(scores),
             controlled=tables.controlled(counts),
             rejected=tables.by_reason(rejected),
+            read=rejected is not None,
             reconstruction=tables.reconstruction(provenance),
             costs=tables.with_total(costs),
             provenance={str(k): _text(v) for k, v in provenance.items()},

@@ -53,6 +53,19 @@ class TestAblation:
         assert heights.min() == pytest.approx(0.5 * 1.1 * 0.7)
         assert heights.max() == pytest.approx(1.1 * (0.7 + 3 * 0.35))
 
+    def test_of_one_value_every_baseline_and_the_band_are_to_be_seen(self):
+        scores = scores_of(cells={"persistence": [1.0]})
+        other = (scores["arm"] == "latent-both") & (scores["method"] == "oi")
+        scores.loc[other, "value"] *= 0.5
+        figure = figures.ablation_curves(scores)
+        colours = figures.style.BASELINES
+        for method in ("climatology", "interpolation", "oi", "letkf"):
+            (line,) = lines_of(figure.axes[0], colours[method].color)
+            assert np.ptp(line.get_xdata()) > 0.1 and np.ptp(line.get_ydata()) == 0
+        assert legend(figure)[-1] == "OI, all arms' observations"
+        band = next(c for c in figure.axes[0].collections if len(c.get_paths()[0].vertices) > 5)
+        assert np.ptp(band.get_paths()[0].vertices[:, 0]) > 0.1
+
     def test_the_paper_stands_beside_where_its_levels_are_ours(self):
         paper = pd.DataFrame(
             [
@@ -168,9 +181,18 @@ class TestRanks:
         drawn(figure)
 
     def test_one_member_has_no_rank(self):
-        with pytest.raises(SlamsError, match="no rank histogram at coarse-4"):
-            scores = scores_of(members=1)
-            figures.rank_histograms(scores[scores["score"] != "rank_histogram"], "coarse", 4)
+        one = scores_of(cells={"persistence": [1.0]}, members=1)
+        one = one[(one["score"] != "rank_histogram") | (one["method"] != "analysis")]
+        with pytest.raises(SlamsError, match="the table has no rank histogram"):
+            figures.rank_histograms(one, "persistence", 1)
+
+    def test_a_cell_of_one_member_beside_others_with_more(self, drawn):
+        one = scores_of(cells={"persistence": [1.0]}, members=1, no_background=False)
+        one = one[(one["score"] != "rank_histogram") | (one["method"] != "analysis")]
+        more = scores_of(["paper-pixel"], {"coarse": [4.0]}, no_background=False)
+        figure = figures.rank_histograms(pd.concat([one, more]), "persistence", 1)
+        assert [text.get_text() for text in figure.texts] == ["one member each: no rank"]
+        drawn(figure)
 
 
 class TestSpectra:

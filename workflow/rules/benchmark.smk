@@ -1,13 +1,16 @@
 """Benchmarks by themselves: exactness, which needs no data, and robustness with trained priors."""
 
+EXACTNESS = [
+    f"benchmarks/{module}.py"
+    for module in ("gaussian", "others", "sampler", "sampler_figure", "walks")
+]
+ROBUSTNESS = ["benchmarks/robustness.py"]
+
 
 rule benchmark_sampler:
     """Guidance methods and samplers against posteriors known in closed form."""
     input:
-        modules=[
-            f"benchmarks/{module}.py"
-            for module in ("gaussian", "others", "sampler", "sampler_figure", "walks")
-        ],
+        modules=EXACTNESS,
     output:
         table=f"{RESULTS}/benchmarks-sampler/distances.csv",
         composition=f"{RESULTS}/benchmarks-sampler/composition.csv",
@@ -19,7 +22,7 @@ rule benchmark_sampler:
     conda:
         ENVIRONMENT
     params:
-        code=code("benchmark_sampler"),
+        code=[code("benchmark_sampler"), *code_of_modules(EXACTNESS)],
     script:
         "../scripts/benchmark_sampler.py"
 
@@ -27,7 +30,7 @@ rule benchmark_sampler:
 rule benchmark_robustness:
     """A thousand analyses with the learned priors: does any diverge? Goes on where it was stopped."""
     input:
-        modules=["benchmarks/robustness.py"],
+        modules=ROBUSTNESS,
         priors=[prior_file("pixel"), prior_file("latent")],
         stores=[store("validation"), store("test")],
         arrays=[arrays(store(split))["array"] for split in ("validation", "test")],
@@ -46,6 +49,6 @@ rule benchmark_robustness:
     conda:
         ENVIRONMENT
     params:
-        code=code("benchmark_robustness"),
+        code=[code("benchmark_robustness"), *code_of_modules(ROBUSTNESS)],
     script:
         "../scripts/benchmark_robustness.py"

@@ -26,6 +26,9 @@ except SlamsError as error:
 # Threads that wait must not spin: on shared cores that makes training several times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
+# Freed memory is kept, not given back and asked for again with every tensor (glibc alone knows these).
+os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**25))
+os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**31 - 1))
 
 # A call that may change what lies about; workflow.dryrun is not yet known here.
 WORKS = workflow.is_main_process and not locks.only_looks(sys.argv[1:])
@@ -72,6 +75,11 @@ def code(script):
     return provenance.code_hash(
         Path(workflow.basedir) / "workflow" / "scripts" / f"{script}.py"
     )
+
+
+def code_of_modules(paths):
+    """As code, of modules that a script imports from elsewhere than slams."""
+    return [provenance.code_hash(Path(workflow.basedir) / path) for path in paths]
 
 
 def source(archive):

@@ -8,4 +8,10 @@ import pandas as pd
 from slams.report import summary_table
 from slams.verification import summary
 
-print(summary_table(summary(pd.read_parquet(Path(sys.argv[1]) / "scores.parquet"))))
+table = Path(sys.argv[1]) / "scores.parquet"
+if not table.is_file():
+    sys.exit(
+        f"error: {table} is not there; make it: snakemake {table} --cores 2 --configfile "
+        f"config/{table.parent.name}.yaml"
+    )
+print(summary_table(summary(pd.read_parquet(table))))
