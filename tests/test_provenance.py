@@ -11,6 +11,7 @@ import pytest
 import slams
 from slams.errors import SlamsError
 from slams.provenance import (
+    PACKAGE,
     atomic,
     attributes,
     code_files,
