@@ -29,6 +29,7 @@ from slams.errors import SlamsError
 ROUNDING = 1e-3  # of the prior's variance, by which what is left may fall below zero
 TOGETHER = 8  # times as many as a block takes: so few observations have one covariance for all
 DIRECTIONS = 32  # of a block's states, by which observations are chosen
+CELLS = 16  # of a block, over which the taper is averaged for that
 REMEDY = (
     "look at the store's fields, at the observations' errors, and at classical.oi.radii_km, of "
     "which none may exceed half the Earth's circumference"
@@ -133,7 +134,7 @@ class OptimalInterpolation:
         return near[torch.topk(self._worth(near, cells), self.limit).indices].sort().values
 
     def _worth(self, near: Tensor, cells: Columns) -> Tensor:
-        """What each of ``near`` observations (k,) alone takes off the variance of all ``cells``.
+        """What each of ``near`` observations (k,) alone takes off the variance of the ``cells``.
 
         That is |cov(states, H x)|^2 / (var(H x) + var(e)), tapered. What several say in common
         counts for each; to choose one after the other by what is new was no better.
@@ -145,7 +146,8 @@ class OptimalInterpolation:
         # Few directions hold nearly all that states have in common with anything.
         size, direction = torch.linalg.eigh(states.T @ states / count)
         leading = direction[:, -DIRECTIONS:] * size[-DIRECTIONS:].clamp_min(0.0).sqrt()
-        common = (seen.few.index_select(0, near) @ leading).square().sum(1) / count
-        reach = taper(cells.places, seen.places, self.radius_km).square().mean(0)
+        common = (seen.few @ leading).square().sum(1)[near] / count
+        some = cells.places[:: max(1, len(cells.places) // CELLS)]
+        reach = taper(some, seen.places, self.radius_km).square().mean(0)
         reach = reach[seen.place[near]].to(common)
         return reach * common / (seen.signal[near] + seen.variance[near].to(common))
