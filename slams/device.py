@@ -1,8 +1,8 @@
-"""Which devices a job takes; never two jobs at once on one GPU.
+"""Which devices a job takes; never more jobs at once on one GPU than the configuration lets.
 
 Snakemake's ``gpu`` resource is only a counter, and unlimited unless the command line limits it.
-A lock file a device, held as long as the job runs and released by the kernel when it dies,
-keeps two jobs off one GPU in any case.
+Lock files of a device, each held as long as a job runs and released by the kernel when it dies,
+keep others off a GPU in any case.
 """
 
 import logging
@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -36,18 +37,20 @@ def choose(device: str = "auto") -> torch.device:
 
 
 @contextmanager
-def claim(device: str = "auto") -> Iterator[torch.device]:
+def claim(device: str = "auto", jobs: int = 1) -> Iterator[torch.device]:
     """Hold a device for the duration of a block; where every GPU is taken, wait for one.
 
-    Says in the log which device was taken.
+    A GPU is taken when it has so many ``jobs``. Says in the log which device was taken.
     """
-    with claim_several(device, 1) as (taken,):
+    with claim_several(device, 1, jobs) as (taken,):
         yield taken
 
 
 @contextmanager
-def claim_several(device: str, count: int) -> Iterator[list[torch.device]]:
+def claim_several(device: str, count: int, jobs: int = 1) -> Iterator[list[torch.device]]:
     """Hold ``count`` devices for the duration of a block; the CPU counts as any number.
+
+    Each GPU has room for so many ``jobs``, whose calls must say the same.
 
     Raises ConfigError where there are fewer GPUs.
     """
@@ -59,18 +62,21 @@ def claim_several(device: str, count: int) -> Iterator[list[torch.device]]:
     if count > seen:
         raise ConfigError(f"trainer.devices: {count}, but torch sees {seen} GPU(s) here")
     with ExitStack() as stack:
-        yield sorted(_collect(stack, seen, count), key=lambda taken: taken.index or 0)
+        yield sorted(_collect(stack, seen, count, jobs), key=lambda taken: taken.index or 0)
 
 
-def _collect(stack: ExitStack, seen: int, count: int) -> list[torch.device]:
-    """Take ``count`` of the GPUs, each as soon as it is free; ``stack`` gives them back."""
+def _collect(stack: ExitStack, seen: int, count: int, jobs: int) -> list[torch.device]:
+    """Take ``count`` of the GPUs, each as soon as it has room; ``stack`` gives them back."""
+    devices = [torch.device("cuda", number) for number in range(seen)]
     # One job at a time collects: two that hold a part each would wait for each other for ever.
     with _lock("collect"):
         taken: list[torch.device] = []
         waited = False
         while True:
-            for device in [torch.device("cuda", number) for number in range(seen)]:
-                lock = _lock(str(torch.cuda.get_device_properties(device).uuid))
+            # The first place of every GPU before the second of one.
+            for place, device in product(range(jobs), devices):
+                name = str(torch.cuda.get_device_properties(device).uuid)
+                lock = _lock(f"{name}-{place}" if place else name)
                 if device in taken or not _free(lock):
                     continue
                 stack.callback(lock.release)

@@ -91,6 +91,29 @@ def test_one_job_at_a_time_on_a_gpu(gpu, caplog):
     assert "too few of 1 GPUs are free; waiting for another job" in caplog.text
 
 
+def test_as_many_jobs_on_a_gpu_as_the_configuration_lets(gpu, no_time):
+    gpu.append(SimpleNamespace(uuid="card-1"))
+    inside, most, taken = 0, 0, []
+
+    def work():
+        nonlocal inside, most
+        with claim("auto", 2) as device:
+            inside += 1
+            most = max(most, inside)
+            taken.append(device)
+            time.sleep(0.2)
+            inside -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert most == 4 and len(taken) == 6
+    # Both GPUs have one job before one has two.
+    assert {device.index for device in taken[:2]} == {0, 1}
+
+
 def test_another_process_keeps_the_gpu_until_it_dies(gpu, tmp_path):
     with claim():
         (lock,) = tmp_path.glob("*card-0.lock")

@@ -11,7 +11,10 @@ from slams.provenance import atomic, attributes
 from slams.statistics import Normalisation
 from slams.store import Store
 
-with job(snakemake.log[0], snakemake.threads), device.claim(snakemake.params.device) as taken:
+with (
+    job(snakemake.log[0], snakemake.threads),
+    device.claim(snakemake.params.device, snakemake.config["jobs_per_gpu"]) as taken,
+):
     given, wildcards = snakemake.input, snakemake.wildcards
     observer = Observer(
         Normalisation(xr.load_dataset(given.statistics)),

@@ -11,7 +11,10 @@ from slams.prior import Prior
 from slams.provenance import atomic, attributes
 from slams.store import Store
 
-with job(snakemake.log[0], snakemake.threads), device.claim(snakemake.params.device) as taken:
+with (
+    job(snakemake.log[0], snakemake.threads),
+    device.claim(snakemake.params.device, snakemake.config["jobs_per_gpu"]) as taken,
+):
     given = snakemake.input
     test = Store(given.test)
     beside = None
