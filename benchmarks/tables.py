@@ -3,12 +3,16 @@
     python benchmarks/tables.py results/nature [--scores crps rmse spread_skill] [--level all]
 
 Rows are axis values, numbers with their 95 % intervals. Arms of the same streams share their
-classical analyses, which stand once, called by the first such arm.
+classical analyses, which stand once, called by the first such arm. Then, where there is a
+comparisons.parquet, the arms against the OI and the LETKF of their own observations and against
+the reference arm, on the same cases: change in per cent, with an asterisk where its 95 % interval
+does not hold zero.
 """
 
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,6 +45,37 @@ def markdown(score: str, columns: dict[str, pd.DataFrame], labels: list[str]) ->
             yield "| " + " | ".join([label, *found]) + " |"
 
 
+def label_of(axis: str, value: float) -> str:
+    """An axis value as rows are called."""
+    return "no background" if axis == "none" else f"{axis} {value:g}"
+
+
+def paired(comparisons: pd.DataFrame, score: str, level: str) -> Iterator[str]:
+    """The lines of the tables of a score's changes, one table a rival."""
+    table = comparisons[(comparisons["score"] == score) & (comparisons["level"] == level)]
+    arms, labels = list(dict.fromkeys(table["arm"])), list(dict.fromkeys(table["label"]))
+    rivals = [(method, table["against_method"] == method) for method in BY_STREAMS]
+    rivals.append(("the reference arm", table["against_method"] == "analysis"))
+    for rival, chosen in rivals:
+        rows = table[chosen]
+        if rows.empty:
+            continue
+        found = {(row.label, row.arm): change(row) for row in rows.itertuples(index=False)}
+        shown = [arm for arm in arms if arm in set(rows["arm"])]
+        yield f"| {score} against {NAMES.get(rival, rival)}, % | " + " | ".join(shown) + " |"
+        yield "|" + "---|" * (1 + len(shown))
+        for label in labels:
+            line = [found.get((label, arm), "") for arm in shown]
+            if any(line):
+                yield "| " + " | ".join([label, *line]) + " |"
+        yield ""
+
+
+def change(row: Any) -> str:
+    """A change, and whether it is sure."""
+    return f"{row.percent:+.1f}" + ("*" if row.lower > 0 or row.upper < 0 else "")
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -51,10 +86,7 @@ def main() -> None:
     table = pd.read_parquet(options.results / "scores.parquet")
     table = table[(table["case"] == "all") & (table["bin"] < 0)]
     table = table[table["level"] == options.level]
-    table["label"] = [
-        "no background" if axis == "none" else f"{axis} {value:g}"
-        for axis, value in zip(table["axis"], table["axis_value"], strict=True)
-    ]
+    table["label"] = list(map(label_of, table["axis"], table["axis_value"]))
     labels = list(dict.fromkeys(table["label"]))
     arms = list(dict.fromkeys(table["arm"]))
     for score in options.scores:
@@ -82,6 +114,11 @@ def main() -> None:
                 classical[name] = rows
         print("\n".join(markdown(score, classical, labels)))
         print()
+        compared = options.results / "comparisons.parquet"
+        if compared.is_file():
+            rows = pd.read_parquet(compared)
+            rows["label"] = list(map(label_of, rows["axis"], rows["axis_value"]))
+            print("\n".join(paired(rows, score, options.level)))
 
 
 def same(one: pd.DataFrame, other: pd.DataFrame) -> bool:
