@@ -20,6 +20,7 @@ import pandas as pd
 ALONE = ("climatology", "persistence", "interpolation")  # of the background, where there is one
 BY_STREAMS = ("oi", "letkf")
 NAMES = {"oi": "OI", "letkf": "LETKF"}
+TITLES = {"crps": "CRPS, K", "rmse": "RMSE, K", "spread_skill": "spread/skill"}
 
 
 def entry(row: pd.Series) -> str:
@@ -37,7 +38,7 @@ def markdown(score: str, columns: dict[str, pd.DataFrame], labels: list[str]) ->
     columns = {name: rows for name, rows in columns.items() if rows["value"].notna().any()}
     if not columns:
         return
-    yield "| " + " | ".join([score, *columns]) + " |"
+    yield "| " + " | ".join([TITLES.get(score, score), *columns]) + " |"
     yield "|" + "---|" * (1 + len(columns))
     for label in labels:
         found = [entry(rows.loc[label]) if label in rows.index else "" for rows in columns.values()]
@@ -62,7 +63,8 @@ def paired(comparisons: pd.DataFrame, score: str, level: str) -> Iterator[str]:
             continue
         found = {(row.label, row.arm): change(row) for row in rows.itertuples(index=False)}
         shown = [arm for arm in arms if arm in set(rows["arm"])]
-        yield f"| {score} against {NAMES.get(rival, rival)}, % | " + " | ".join(shown) + " |"
+        title = TITLES.get(score, score).partition(",")[0]
+        yield f"| {title} against {NAMES.get(rival, rival)}, % | " + " | ".join(shown) + " |"
         yield "|" + "---|" * (1 + len(shown))
         for label in labels:
             line = [found.get((label, arm), "") for arm in shown]
