@@ -28,6 +28,7 @@ from slams.errors import SlamsError
 
 ROUNDING = 1e-3  # of the prior's variance, by which what is left may fall below zero
 TOGETHER = 8  # times as many as a block takes: so few observations have one covariance for all
+LARGEST = 16384  # and no more than so many, whose covariance takes 1 GB
 DIRECTIONS = 32  # of a block's states, by which observations are chosen
 CELLS = 16  # of a block, over which the taper is averaged for that
 REMEDY = (
@@ -89,7 +90,7 @@ class OptimalInterpolation:
         used, place = torch.unique(seen.place[chosen], return_inverse=True)
         places = seen.places[used]
         images = seen.about_mean.index_select(0, chosen)
-        if len(seen.place) <= TOGETHER * self.limit:
+        if len(seen.place) <= min(TOGETHER * self.limit, LARGEST):
             covariance = seen.covariance.index_select(0, chosen).index_select(1, chosen)
         else:
             covariance = images @ images.T / (images.shape[1] - 1)
