@@ -110,7 +110,7 @@ class OptimalInterpolation:
         states = columns.states.to(gain.images)
         states = states - states.mean(2, keepdim=True)
         count = states.shape[2]
-        prior = (states**2).sum(2) / (count - 1)
+        prior = _squares(states, 2) / (count - 1)
         reach = taper(columns.places, gain.places, self.radius_km).to(states)
         reach = reach.index_select(1, gain.place)
         together = (states.flatten(0, 1) @ gain.images.T).unflatten(0, prior.shape)
@@ -118,7 +118,7 @@ class OptimalInterpolation:
         # Rows of B H' L'^-1.
         gained = torch.linalg.solve_triangular(gain.lower.T, together, upper=True, left=False)
         mean = (gained @ gain.whitened).T.unflatten(1, prior.shape)
-        left = prior - (gained**2).sum(1).view_as(prior)
+        left = prior - _squares(gained, 1).view_as(prior)
         if not (torch.isfinite(mean).all() and (left >= -ROUNDING * prior).all()):
             raise SlamsError(
                 "optimal interpolation: an analysis is not finite, or its variance is negative; "
@@ -152,3 +152,8 @@ class OptimalInterpolation:
         reach = taper(some, seen.places, self.radius_km).square().mean(0)
         reach = reach[seen.place[near]].to(common)
         return reach * common / (seen.signal[near] + seen.variance[near].to(common))
+
+
+def _squares(values: Tensor, dim: int) -> Tensor:
+    """The sum of the squares along a dimension, without a copy of all of them."""
+    return torch.linalg.vector_norm(values, dim=dim).square()
