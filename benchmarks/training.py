@@ -45,8 +45,12 @@ SIZES = {
 
 @dataclass
 class World:
-    """Random fields in every form, their encoder and the networks that learn from them."""
+    """Random fields in every form, their encoder and the networks that learn from them.
 
+    ``days`` are the Zarrs of the paper's way, none where it is not taken.
+    """
+
+    count: int
     days: list[Path]
     fields: Store
     latents: Store
@@ -57,11 +61,13 @@ class World:
 
     def season(self, indices: np.ndarray) -> Tensor:
         """A number for every window that the network takes for the season."""
-        return torch.from_numpy(indices).float() / len(self.days)
+        return torch.from_numpy(indices).float() / self.count
 
 
-def build(folder: Path, size: str, days: int, batch: int, device: torch.device) -> World:
-    """Write the files."""
+def build(
+    folder: Path, size: str, days: int, batch: int, device: torch.device, zarr: bool
+) -> World:
+    """Write the files, with ``zarr`` those of the paper's way, too."""
     rows, columns, width, blocks = SIZES[size]
     rng = np.random.default_rng(SEED)
     fields = rng.standard_normal((days, LEVELS, rows, columns), dtype=np.float32)
@@ -76,8 +82,8 @@ def build(folder: Path, size: str, days: int, batch: int, device: torch.device) 
         torch.manual_seed(SEED)
         return EpsDenoiser(WINDOW, *latents.shape, width=width, blocks=blocks).to(device)
 
-    paths = write_days(folder, fields, times, 2)
-    return World(paths, store, latents, encoder.to(device), network, batch, device)
+    paths = write_days(folder, fields, times, 2) if zarr else []
+    return World(days, paths, store, latents, encoder.to(device), network, batch, device)
 
 
 def plain(
@@ -86,7 +92,7 @@ def plain(
     """Samples a second of the paper's loop, or of one without some of its ways."""
     model = world.network().train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-4, weight_decay=1e-3)
-    windows = len(world.days) - WINDOW + 1
+    windows = world.count - WINDOW + 1
     began = 0.0
     with torch.autograd.set_detect_anomaly(anomaly):
         for step in range(steps + 1):
@@ -130,7 +136,7 @@ def ours(world: World, steps: int, precision: str = "32-true") -> dict[str, Any]
             read,
             lambda net, data, draws: eps_loss(net, *data, draws),
             lambda net: 0.0,
-            samples=len(world.days) - WINDOW + 1,
+            samples=world.count - WINDOW + 1,
             settings=settings,
             seed=SEED,
             folder=Path(folder),
@@ -143,7 +149,7 @@ def ours(world: World, steps: int, precision: str = "32-true") -> dict[str, Any]
 def work(world: World) -> float:
     """Floating-point operations of a step: forwards and backwards, as torch counts them."""
     model = world.network().train()
-    indices = np.arange(world.batch) % (len(world.days) - WINDOW + 1)
+    indices = np.arange(world.batch) % (world.count - WINDOW + 1)
     z = torch.from_numpy(world.latents.batch(indices, WINDOW)).to(world.device)
     with FlopCounterMode(display=False) as counted:
         season = world.season(indices).to(world.device)
@@ -219,8 +225,11 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as name:
         device = torch.device(options.device)
-        world = build(Path(name), options.size, options.days, options.batch, device)
-        if options.device == "cuda" or options.peak:
+        figures = options.device == "cuda" or options.peak > 0
+        world = build(
+            Path(name), options.size, options.days, options.batch, device, zarr=not figures
+        )
+        if figures:
             device_figures(world, 10 * options.steps, options.precision, options.peak)
         else:
             compare(world, options.rounds, options.steps, options.precision)

@@ -112,7 +112,7 @@ def test_arms_are_compared_at_equal_members(tmp_path):
 
 def test_the_trainings_benchmark_compares_the_same_work(tmp_path, monkeypatch):
     monkeypatch.setitem(training.SIZES, "tiny", (8, 16, (25,), 1))
-    world = training.build(tmp_path, "tiny", 9, 2, torch.device("cpu"))
+    world = training.build(tmp_path, "tiny", 9, 2, torch.device("cpu"), zarr=True)
     days = np.stack([training.window_of_days(world.days, 3)])
     assert np.array_equal(days, world.fields.batch(np.array([3]), training.WINDOW))
     with torch.no_grad():

@@ -8,6 +8,8 @@ import pytest
 import yaml
 import yte
 
+from slams.experiment import AXES, NO_AXIS
+
 NAMES = ("SLAMS_ACCOUNT", "SLAMS_PARTITION", "SLAMS_GPU_PARTITION")
 
 
@@ -18,7 +20,12 @@ def rules(repository: Path) -> dict[str, str]:
     for path in (repository / "workflow/rules").glob("*.smk"):
         pieces = re.split(r"^rule (\w+):", path.read_text(), flags=re.MULTILINE)
         found |= dict(zip(pieces[1::2], pieces[2::2], strict=True))
-    assert found
+        # Of a cell alone, and of all along an axis.
+        of_cells = re.split(r'name:\s+f"(\w+)\{batch\.ending\}"', path.read_text())
+        for name, text in zip(of_cells[1::2], of_cells[2::2], strict=True):
+            endings = ["", *(f"_{axis}" for axis in (*AXES, NO_AXIS[0]))]
+            found |= {name + ending: text.partition("    rule:")[0] for ending in endings}
+    assert {"assimilate_cell", "verify_cell_noise", "train_prior"} < set(found)
     return found
 
 

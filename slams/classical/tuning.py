@@ -88,7 +88,7 @@ def tune(
             candidates, [1] * len(candidates), sample, some, no_points(sample), places
         )
         for place, one in enumerate(found):
-            scores[place] += _score(window, one.mean[0], one.variance[0], places)
+            scores[place] += gaussian_crps(window, one.mean[0], one.variance[0], places)
     scores /= len(windows)
     of_oi, of_letkf = scores[: len(radii)], scores[len(radii) :]
     for radius, score in zip(radii, of_oi, strict=True):
@@ -106,7 +106,9 @@ def tune(
     return tuned
 
 
-def _score(window: Observed, mean: np.ndarray, variance: np.ndarray, places: Tensor) -> float:
+def gaussian_crps(
+    window: Observed, mean: np.ndarray, variance: np.ndarray, places: Tensor
+) -> float:
     """CRPS of Gaussians (step, level, cell), normalised, by area; NaN cells are left out."""
     truth = (window.case.truth - window.climate).reshape(mean.shape)
     there = np.isfinite(mean[0, 0])

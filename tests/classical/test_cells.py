@@ -180,13 +180,13 @@ def test_no_station_held_out_enters(stores, streams, full):
 def test_the_test_period_cannot_change_what_is_chosen(stores, monkeypatch):
     """Nor what was scored: radii and inflation are tuned over the validation period alone."""
     scored = []
-    original = tuning._score
+    original = tuning.gaussian_crps
 
     def score(window, *of):
         scored.append((window.case.store.path.stem, original(window, *of)))
         return scored[-1][1]
 
-    monkeypatch.setattr(tuning, "_score", score)
+    monkeypatch.setattr(tuning, "gaussian_crps", score)
     one = cell(stores)
     first, scored[:] = list(scored), []
     other = with_fields(stores[0], 3 * stores[0].fields[::-1].copy())

@@ -5,13 +5,12 @@ import re
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from working_copy import LIMIT, Copy
+from working_copy import LIMIT, Copy, jobs, wait
 
 MODEL = "results/tiny/models/prior-pixel.pt"
 CHECKPOINTS = "results/tiny/models/checkpoints/prior-pixel"
@@ -19,28 +18,6 @@ STEPS = 300
 KEYS = {"prior": {"pixel": {"training": {"steps": STEPS, "checkpoint_every": 5}}}}
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="jobs are found in /proc")
-
-
-def jobs(copy: Copy) -> list[int]:
-    """The processes that train in a copy."""
-    scripts = str(copy / ".snakemake/scripts")
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            program, *arguments = path.read_text().split("\0")
-        except (OSError, ValueError):
-            continue  # it has just ended
-        if "python" in program and any(text.startswith(scripts) for text in arguments):
-            found.append(int(path.parent.name))
-    return found
-
-
-def wait(condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds."""
-    until = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.02)
 
 
 def went_on_from(copy: Copy) -> int:

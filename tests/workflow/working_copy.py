@@ -5,7 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,3 +132,25 @@ def _copied(parts: Iterable[Path], target: Path) -> Copy:
 def checkout(target: Path) -> Copy:
     """A copy of the repository as it is, with nothing made yet."""
     return _copied((REPOSITORY / name for name in PARTS), target)
+
+
+def jobs(copy: Copy) -> list[int]:
+    """The processes of scripts that run in a copy."""
+    scripts = str(copy / ".snakemake/scripts")
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            program, *arguments = path.read_text().split("\0")
+        except (OSError, ValueError):
+            continue  # it has just ended
+        if "python" in program and any(text.startswith(scripts) for text in arguments):
+            found.append(int(path.parent.name))
+    return found
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds."""
+    until = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)

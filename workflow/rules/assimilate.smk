@@ -1,100 +1,104 @@
 """One cell: an arm at an axis value, all its cases in one job; then its scores, and all cells'.
 
-The classical analyses of a set of streams are made once, for all the arms that have it.
+The classical analyses of a set of streams are made once, for all the arms that have it. With
+cells_together a job makes all cells of an arm along an axis: a rule an axis, whose name it ends in.
 """
 
+for batch in BATCHES:
 
-rule assimilate_cell:
-    """The ensembles of all cases of a cell."""
-    input:
-        unpack(cell_inputs),
-        test=store("test"),
-        test_array=arrays(store("test"))["array"],
-        validation=store("validation"),
-        validation_array=arrays(store("validation"))["array"],
-    output:
-        f"{RESULTS}/cells/{{arm}}/{{axis}}-{{value}}/analysis.nc",
-    log:
-        f"{RESULTS}/logs/assimilate_cell/{{arm}}/{{axis}}-{{value}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/assimilate_cell/{{arm}}/{{axis}}-{{value}}.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        gpu=1,
-    params:
-        code=code("assimilate_cell"),
-        arm=arm_of,
-        axis=axis_settings,
-        cases=config["cases"],
-        steps=experiment.case_steps(config),
-        sampler=sampler_of,
-        seed=config["seed"],
-        device=config["device"],
-    script:
-        "../scripts/assimilate_cell.py"
+    rule:
+        """The ensembles of all cases of a cell."""
+        name:
+            f"assimilate_cell{batch.ending}"
+        input:
+            unpack(batch.inputs(cell_inputs)),
+            test=store("test"),
+            test_array=arrays(store("test"))["array"],
+            validation=store("validation"),
+            validation_array=arrays(store("validation"))["array"],
+        output:
+            batch.files(f"{RESULTS}/cells/{{arm}}", "analysis.nc"),
+        log:
+            f"{RESULTS}/logs/assimilate_cell/{{arm}}/{batch.label}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/assimilate_cell/{{arm}}/{batch.label}.tsv"
+        conda:
+            ENVIRONMENT
+        resources:
+            gpu=1,
+        params:
+            code=code("assimilate_cell"),
+            arm=batch.of_first(arm_of),
+            axis=batch.of_first(axis_settings),
+            cases=config["cases"],
+            steps=experiment.case_steps(config),
+            sampler=batch.of_first(sampler_of),
+            seed=config["seed"],
+            device=config["device"],
+        script:
+            "../scripts/assimilate_cell.py"
 
+    rule:
+        """Climatology, interpolation, optimal interpolation and LETKF of all cases of a cell."""
+        name:
+            f"analyse_classically{batch.ending}"
+        input:
+            unpack(batch.inputs(classical_inputs)),
+            statistics=f"{RESULTS}/statistics.nc",
+            train=store("train"),
+            train_array=arrays(store("train"))["array"],
+            test=store("test"),
+            test_array=arrays(store("test"))["array"],
+            validation=store("validation"),
+            validation_array=arrays(store("validation"))["array"],
+        output:
+            batch.files(f"{RESULTS}/classical/{{streams}}", "classical.nc"),
+        log:
+            f"{RESULTS}/logs/analyse_classically/{{streams}}/{batch.label}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/analyse_classically/{{streams}}/{batch.label}.tsv"
+        conda:
+            ENVIRONMENT
+        threads: config["threads"]["classical"]
+        resources:
+            gpu=int(config["classical"]["device"] != "cpu"),
+        params:
+            code=code("analyse_classically"),
+            axis=batch.of_first(axis_settings),
+            cases=config["cases"],
+            steps=experiment.case_steps(config),
+            step_hours=experiment.step_hours(config),
+            quality={key: config["sampler"][key] for key in ("gross_error", "robust")},
+            classical={k: v for k, v in config["classical"].items() if k != "device"},
+            seed=config["seed"],
+            device=config["classical"]["device"],
+        script:
+            "../scripts/analyse_classically.py"
 
-rule analyse_classically:
-    """Climatology, interpolation, optimal interpolation and LETKF of all cases of a cell."""
-    input:
-        unpack(classical_inputs),
-        statistics=f"{RESULTS}/statistics.nc",
-        train=store("train"),
-        train_array=arrays(store("train"))["array"],
-        test=store("test"),
-        test_array=arrays(store("test"))["array"],
-        validation=store("validation"),
-        validation_array=arrays(store("validation"))["array"],
-    output:
-        f"{RESULTS}/classical/{{streams}}/{{axis}}-{{value}}/classical.nc",
-    log:
-        f"{RESULTS}/logs/analyse_classically/{{streams}}/{{axis}}-{{value}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/analyse_classically/{{streams}}/{{axis}}-{{value}}.tsv"
-    conda:
-        ENVIRONMENT
-    threads: config["threads"]["classical"]
-    resources:
-        gpu=int(config["classical"]["device"] != "cpu"),
-    params:
-        code=code("analyse_classically"),
-        axis=axis_settings,
-        cases=config["cases"],
-        steps=experiment.case_steps(config),
-        step_hours=experiment.step_hours(config),
-        quality={key: config["sampler"][key] for key in ("gross_error", "robust")},
-        classical={k: v for k, v in config["classical"].items() if k != "device"},
-        seed=config["seed"],
-        device=config["classical"]["device"],
-    script:
-        "../scripts/analyse_classically.py"
-
-
-rule verify_cell:
-    """The scores of a cell, of its analysis and of the classical ones beside it."""
-    input:
-        unpack(verification_inputs),
-        analysis=f"{RESULTS}/cells/{{arm}}/{{axis}}-{{value}}/analysis.nc",
-        classical=classical_file,
-        statistics=f"{RESULTS}/statistics.nc",
-    output:
-        f"{RESULTS}/cells/{{arm}}/{{axis}}-{{value}}/scores.parquet",
-    log:
-        f"{RESULTS}/logs/verify_cell/{{arm}}/{{axis}}-{{value}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/verify_cell/{{arm}}/{{axis}}-{{value}}.tsv"
-    conda:
-        ENVIRONMENT
-    params:
-        code=code("verify_cell"),
-        period=[t.isoformat() for t in experiment.periods(config)["test"]],
-        bootstrap=config["verification"]["bootstrap"],
-        block=config["verification"]["block"],
-        every=config["verification"]["every"],
-        seed=config["seed"],
-    script:
-        "../scripts/verify_cell.py"
+    rule:
+        """The scores of a cell, of its analysis and of the classical ones beside it."""
+        name:
+            f"verify_cell{batch.ending}"
+        input:
+            unpack(batch.inputs(verification_inputs)),
+            statistics=f"{RESULTS}/statistics.nc",
+        output:
+            batch.files(f"{RESULTS}/cells/{{arm}}", "scores.parquet"),
+        log:
+            f"{RESULTS}/logs/verify_cell/{{arm}}/{batch.label}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/verify_cell/{{arm}}/{batch.label}.tsv"
+        conda:
+            ENVIRONMENT
+        params:
+            code=code("verify_cell"),
+            period=[t.isoformat() for t in experiment.periods(config)["test"]],
+            bootstrap=config["verification"]["bootstrap"],
+            block=config["verification"]["block"],
+            every=config["verification"]["every"],
+            seed=config["seed"],
+        script:
+            "../scripts/verify_cell.py"
 
 
 rule merge_scores:

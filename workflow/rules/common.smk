@@ -5,9 +5,11 @@ import sys
 from itertools import groupby
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 from slams import experiment, locks, plan, provenance
 from slams.archives import psl_files
+from slams.batch import OF_EACH
 from slams.channels import GRIDSAT
 from slams.config import check
 from slams.errors import SlamsError

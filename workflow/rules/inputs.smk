@@ -143,6 +143,66 @@ def sampler_of(wildcards):
     return section["sampler"]
 
 
+class Batch:
+    """What is made by one job: a cell, or with cells_together those of an arm along an ``axis``.
+
+    ``ending`` is that of a rule's name, ``label`` that of its logs.
+    """
+
+    def __init__(self, axis=None):
+        self.ending = f"_{axis}" if axis else ""
+        self.label = axis or "{axis}-{value}"
+        self.levels = [
+            level
+            for level in dict.fromkeys(cell[1:] for cell in CELLS)
+            if level[0] == axis
+        ] or [("{axis}", "{value}")]
+
+    def files(self, folder, name):
+        """A file of every cell, with the wildcards that a rule has."""
+        return [f"{folder}/{axis}-{value}/{name}" for axis, value in self.levels]
+
+    def inputs(self, of_cell):
+        """The inputs of all cells, where ``of_cell`` gives those of one by name.
+
+        All share them, but for the one that each has of OF_EACH.
+        """
+
+        def found(wildcards):
+            cells = list(map(of_cell, self._cells(wildcards)))
+            own = {
+                name: [files[name] for files in cells]
+                for name in OF_EACH
+                if name in cells[0]
+            }
+            return cells[0] | own
+
+        return found
+
+    def of_first(self, of_cell):
+        """What all cells have in common, from the first."""
+        return lambda wildcards: of_cell(self._cells(wildcards)[0])
+
+    def _cells(self, wildcards):
+        known = dict(wildcards.items())
+        return [
+            SimpleNamespace(
+                **{
+                    **known,
+                    "axis": axis.format(**known),
+                    "value": value.format(**known),
+                }
+            )
+            for axis, value in self.levels
+        ]
+
+
+# Rules that make cells stand in a loop over these.
+BATCHES = [Batch()]
+if config["cells_together"]:
+    BATCHES = [Batch(axis) for axis in dict.fromkeys(axis for _, axis, _ in CELLS)]
+
+
 def cell_inputs(wildcards):
     """What an arm needs beside the stores."""
     arm = arm_of(wildcards)
@@ -201,10 +261,15 @@ def stream_inputs(streams, wildcards, *splits):
 
 
 def verification_inputs(wildcards):
-    """The stations that were held out, where an arm has stations: every cell is verified by them."""
+    """A cell's analyses, and where an arm has stations those held out: by them all are verified."""
+    level = f"{wildcards.axis}-{wildcards.value}"
+    files = {
+        "analysis": f"{RESULTS}/cells/{wildcards.arm}/{level}/analysis.nc",
+        "classical": classical_file(wildcards),
+    }
     if "stations" not in streams_used():
-        return {}
-    return {
+        return files
+    return files | {
         "station_fit": f"{RESULTS}/operators/stations.nc",
         "stations": station_tables("test"),
     }

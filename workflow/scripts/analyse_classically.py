@@ -1,8 +1,9 @@
-"""The classical analyses of all cases of a cell, for every arm with its streams."""
+"""The classical analyses of all cases of a cell or of several, for every arm with its streams."""
 
 import xarray as xr
 
 from slams import device
+from slams.batch import cells_of
 from slams.classical.cells import analyse_cell
 from slams.job import job
 from slams.observing import Observer
@@ -15,25 +16,30 @@ with (
     job(snakemake.log[0], snakemake.threads),
     device.claim(snakemake.params.device, snakemake.config["jobs_per_gpu"]) as taken,
 ):
-    given, wildcards = snakemake.input, snakemake.wildcards
-    observer = Observer(
-        Normalisation(xr.load_dataset(given.statistics)),
-        Store(given.test),
-        Store(given.validation),
-        names=wildcards.streams.split("+"),
-        axis=wildcards.axis,
-        value=float(wildcards.value),
-        settings=snakemake.params.axis,
-        streams=streams_of(given),
-        cases=snakemake.params.cases,
-        steps=snakemake.params.steps,
-        step_hours=snakemake.params.step_hours,
-        quality=snakemake.params.quality,
-        seed=snakemake.params.seed,
-        label=f"classical analyses of {wildcards.streams} at {wildcards.axis}-{wildcards.value}",
+    params, streams = snakemake.params, snakemake.wildcards.streams
+    train, test, validation = (
+        Store(snakemake.input[split]) for split in ("train", "test", "validation")
     )
-    data = analyse_cell(observer, Store(given.train), snakemake.params.classical, taken)
-    inputs = [path for path in given if not path.endswith(".npy")]
-    data.attrs |= attributes(snakemake.config, snakemake.params.seed, inputs)
-    with atomic(snakemake.output[0]) as path:
-        data.to_netcdf(path)
+    normalisation = Normalisation(xr.load_dataset(snakemake.input.statistics))
+    for cell in cells_of(snakemake):
+        observer = Observer(
+            normalisation,
+            test,
+            validation,
+            names=streams.split("+"),
+            axis=cell.axis,
+            value=float(cell.value),
+            settings=params.axis,
+            streams=streams_of(cell.given),
+            cases=params.cases,
+            steps=params.steps,
+            step_hours=params.step_hours,
+            quality=params.quality,
+            seed=params.seed,
+            label=f"classical analyses of {streams} at {cell.axis}-{cell.value}",
+        )
+        data = analyse_cell(observer, train, params.classical, taken)
+        data.attrs |= attributes(snakemake.config, params.seed, cell.inputs)
+        with atomic(cell.output) as path:
+            data.to_netcdf(path)
+        cell.keep()

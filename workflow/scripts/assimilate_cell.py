@@ -1,9 +1,10 @@
-"""The ensembles of all cases of a cell."""
+"""The ensembles of all cases of a cell, or of several cells."""
 
 import math
 
 from slams import device, room
 from slams.assimilation import assimilate_cell
+from slams.batch import cells_of
 from slams.job import job
 from slams.observing_files import streams_of
 from slams.paper.inputs import read_inputs
@@ -15,31 +16,34 @@ with (
     job(snakemake.log[0], snakemake.threads),
     device.claim(snakemake.params.device, snakemake.config["jobs_per_gpu"]) as taken,
 ):
-    given = snakemake.input
-    test = Store(given.test)
-    beside = None
-    if hasattr(given, "encoder_images"):
-        beside = read_inputs(given.encoder_images, sorted(snakemake.params.arm["encoder"]))
+    params = snakemake.params
+    test = Store(snakemake.input.test)
     # The members, the truth and the background as first guess.
-    fields = snakemake.params.cases * snakemake.params.steps
-    fields *= snakemake.params.sampler["members"] + 2
-    room.check(snakemake.output[0], 4.0 * fields * math.prod(test.shape), snakemake.output[0])
-    data = assimilate_cell(
-        Prior.load(given.prior).to(taken),
-        test,
-        Store(given.validation),
-        arm=snakemake.params.arm,
-        axis=snakemake.wildcards.axis,
-        value=float(snakemake.wildcards.value),
-        settings=snakemake.params.axis,
-        streams=streams_of(given),
-        cases=snakemake.params.cases,
-        steps=snakemake.params.steps,
-        sampler=snakemake.params.sampler,
-        seed=snakemake.params.seed,
-        beside=beside,
-    )
-    inputs = [path for path in given if not path.endswith(".npy")]
-    data.attrs |= attributes(snakemake.config, snakemake.params.seed, inputs)
-    with atomic(snakemake.output[0]) as path:
-        data.to_netcdf(path)
+    fields = params.cases * params.steps * (params.sampler["members"] + 2)
+    size = 4.0 * fields * math.prod(test.shape) * len(snakemake.output)
+    room.check(snakemake.output[0], size, snakemake.output[0])
+    prior = Prior.load(snakemake.input.prior).to(taken)
+    validation = Store(snakemake.input.validation)
+    beside = None
+    if hasattr(snakemake.input, "encoder_images"):
+        beside = read_inputs(snakemake.input.encoder_images, sorted(params.arm["encoder"]))
+    for cell in cells_of(snakemake):
+        data = assimilate_cell(
+            prior,
+            test,
+            validation,
+            arm=params.arm,
+            axis=cell.axis,
+            value=float(cell.value),
+            settings=params.axis,
+            streams=streams_of(cell.given),
+            cases=params.cases,
+            steps=params.steps,
+            sampler=params.sampler,
+            seed=params.seed,
+            beside=beside,
+        )
+        data.attrs |= attributes(snakemake.config, params.seed, cell.inputs)
+        with atomic(cell.output) as path:
+            data.to_netcdf(path)
+        cell.keep()

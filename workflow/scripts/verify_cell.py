@@ -1,4 +1,4 @@
-"""The scores of a cell."""
+"""The scores of a cell, or of several."""
 
 from datetime import datetime
 from functools import partial
@@ -6,31 +6,35 @@ from functools import partial
 import xarray as xr
 
 from slams.archives import station_set
+from slams.batch import cells_of
 from slams.job import job
 from slams.provenance import atomic, attributes
 from slams.verification import Stations, score_cell
 
 with job(snakemake.log[0]):
-    given = snakemake.input
+    params = snakemake.params
+    statistics = xr.load_dataset(snakemake.input.statistics)
     stations = None
-    if hasattr(given, "station_fit"):
-        fitted = xr.load_dataset(given.station_fit)
-        stations = Stations(fitted, partial(station_set.read, given.stations))
-    with (
-        xr.open_dataset(given.analysis) as analysis,
-        xr.open_dataset(given.classical) as classical,
-    ):
-        scores = score_cell(
-            analysis,
-            classical,
-            xr.load_dataset(given.statistics),
-            stations=stations,
-            period=tuple(map(datetime.fromisoformat, snakemake.params.period)),
-            every=snakemake.params.every,
-            bootstrap=snakemake.params.bootstrap,
-            block=snakemake.params.block,
-            seed=snakemake.params.seed,
-        )
-    scores.attrs |= attributes(snakemake.config, snakemake.params.seed, given)
-    with atomic(snakemake.output[0]) as path:
-        scores.to_parquet(path, index=False)
+    if hasattr(snakemake.input, "station_fit"):
+        fitted = xr.load_dataset(snakemake.input.station_fit)
+        stations = Stations(fitted, partial(station_set.read, snakemake.input.stations))
+    for cell in cells_of(snakemake):
+        with (
+            xr.open_dataset(cell.given.analysis) as analysis,
+            xr.open_dataset(cell.given.classical) as classical,
+        ):
+            scores = score_cell(
+                analysis,
+                classical,
+                statistics,
+                stations=stations,
+                period=tuple(map(datetime.fromisoformat, params.period)),
+                every=params.every,
+                bootstrap=params.bootstrap,
+                block=params.block,
+                seed=params.seed,
+            )
+        scores.attrs |= attributes(snakemake.config, params.seed, cell.inputs)
+        with atomic(cell.output) as path:
+            scores.to_parquet(path, index=False)
+        cell.keep()
