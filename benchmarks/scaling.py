@@ -115,6 +115,8 @@ def measured(rule: str, count: int, spacing: float, folder: Path) -> None:
             minimum_observations=10,
             seed=0,
         )
+    if rule == "analyse_classically":
+        analyse_classically(folder)
     if rule == "fit_imagery":
         fit_imagery(folder, partial(images, count, grid))
 
@@ -172,6 +174,40 @@ def fit_imagery(folder: Path, pieces: Callable[[], Iterator[xr.DataArray]]) -> N
     )
 
 
+def analyse_classically(folder: Path) -> None:
+    """A small cell: two cases and one window of tuning, block means of the background alone."""
+    from slams.classical.cells import analyse_cell  # noqa: PLC0415
+    from slams.observing import Observer, Streams  # noqa: PLC0415
+    from slams.statistics import Normalisation  # noqa: PLC0415
+
+    store = Store(folder / "train.nc")
+    observer = Observer(
+        Normalisation(xr.load_dataset(folder / "statistics.nc")),
+        store,
+        store,
+        names=["background"],
+        axis="coarse",
+        value=4,
+        settings={"noise": 0.1, "every": 1},
+        streams=Streams(),
+        cases=2,
+        steps=3,
+        step_hours=24.0,
+        quality={"gross_error": 5.0, "robust": None},
+        seed=0,
+        label="scaling",
+    )
+    settings = {
+        "samples": 100,
+        "rotations": 0,
+        "validation_windows": 1,
+        "block_km": 3000,
+        "oi": {"radii_km": [6000], "observations": 400},
+        "letkf": {"members": 40, "radii_km": [3000], "inflations": [1.5]},
+    }
+    analyse_cell(observer, store, settings)
+
+
 def sampled(prior_file: Path, store_file: Path, members: int) -> None:
     """Do the sampling of one case of assimilate_cell."""
     from slams import posterior  # noqa: PLC0415 - loads torch
@@ -215,6 +251,7 @@ RULES = (
     "fit_persistence",
     "fit_stations",
     "fit_imagery",
+    "analyse_classically",
 )
 
 

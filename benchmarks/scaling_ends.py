@@ -25,6 +25,12 @@ TABLES: tuple[tuple[str, tuple[int, ...], str, tuple[str, ...]], ...] = (
     ("raw fields", (62, 124, 248), "make_raw_fields", ("ingest_era5",)),
     ("stations", (250, 500, 1000), "make_raw_stations", ("ingest_stations",)),
     ("cases", (8, 32, 128), "make_cell", ("verify_cell",)),
+    (
+        "cells",
+        (512, 2048, 8192),
+        "make_globe",
+        ("draw_maps", "draw_increments", "draw_animation", "draw_series"),
+    ),
     ("arms", (3, 6, 12), "make_scores", ("draw_ablation", "draw_cells")),
 )
 
@@ -117,6 +123,11 @@ def make_cell(count: int, folder: Path, spacing: float = 5.625) -> None:
     )
 
 
+def make_globe(count: int, folder: Path) -> None:
+    """The analyses of four cases on a grid of so many cells."""
+    make_cell(4, folder, (180 * 360 / count) ** 0.5)
+
+
 def score(folder: Path) -> pd.DataFrame:
     """The table of the cell."""
     from slams.verification import score_cell  # noqa: PLC0415
@@ -161,12 +172,56 @@ def draw_cells(folder: Path) -> None:
         save(draw(scores, "coarse", AXIS[0]), folder / draw.__name__)
 
 
+def _opened(folder: Path) -> tuple[xr.Dataset, xr.Dataset]:
+    return xr.open_dataset(folder / "analysis.nc"), xr.open_dataset(folder / "classical.nc")
+
+
+def draw_maps(folder: Path) -> None:
+    from slams.figures import maps, save  # noqa: PLC0415
+
+    save(maps(*_opened(folder), land_mask=None), folder / "maps")
+
+
+def draw_increments(folder: Path) -> None:
+    from slams.figures import increments, save  # noqa: PLC0415
+
+    save(increments(*_opened(folder), land_mask=None), folder / "increments")
+
+
+def draw_animation(folder: Path) -> None:
+    from slams.figures import Window, save  # noqa: PLC0415
+
+    window = Window(*_opened(folder), land_mask=None)
+    save(window.figure(), folder / "still")
+    window.save(folder / "film")
+
+
+def draw_series(folder: Path) -> None:
+    from slams.figures import arm_styles, lines, save, series, shown_cases  # noqa: PLC0415
+
+    analysis, classical = _opened(folder)
+    cases = shown_cases(analysis.sizes["case"], analysis.sizes["step"])
+    found = lines(analysis, classical, cases, place=None, stations=None)
+    save(series(found, arm_styles(["made"])["made"], "made"), folder / "series")
+
+
 MAKERS: dict[str, Callable[[int, Path], None]] = {
-    made.__name__: made for made in (make_raw_fields, make_raw_stations, make_cell, make_scores)
+    made.__name__: made
+    for made in (make_raw_fields, make_raw_stations, make_cell, make_globe, make_scores)
 }
 RULES: dict[str, Callable[[Path], None]] = {
     rule.__name__: rule
-    for rule in (ingest_era5, ingest_stations, verify_cell, draw_ablation, draw_cells)
+    for rule in (
+        ingest_era5,
+        ingest_stations,
+        verify_cell,
+        draw_maps,
+        draw_increments,
+        draw_animation,
+        draw_series,
+        draw_ablation,
+        draw_cells,
+    )
 }
 
 

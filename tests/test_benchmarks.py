@@ -142,6 +142,7 @@ def test_scaling_does_the_work_of_every_rule(tmp_path):
 def test_scaling_reads_raw_files_and_draws(table, tmp_path):
     _, _, made, rules = table
     smallest = {"make_raw_fields": 31, "make_raw_stations": 10, "make_cell": 4, "make_scores": 2}
+    smallest["make_globe"] = 128  # cells
     scaling_ends.measured(made, smallest[made], tmp_path)
     before = set(tmp_path.rglob("*"))
     for rule in rules:
@@ -153,6 +154,14 @@ def test_scaling_reads_raw_files_and_draws(table, tmp_path):
             "make_raw_fields": set(),
             "make_raw_stations": {"reports.parquet"},
             "make_cell": {"scores.parquet"},
+            "make_globe": {
+                "film.gif",
+                *(
+                    f"{name}.{kind}"
+                    for name in ("maps", "increments", "still", "series")
+                    for kind in ("png", "pdf")
+                ),
+            },
             "make_scores": {
                 f"{name}.{kind}"
                 for name in ("averaged", "levels", "profiles", "rank_histograms", "spectra")
