@@ -11,11 +11,13 @@ import json
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from slams.errors import SlamsError
 from slams.provenance import atomic
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,18 @@ class Cell:
     inputs: list[str]
     kept: Path
     alone: bool
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """The frame around a cell's work: of several, log and errors say which one it is."""
+        if self.alone:
+            yield
+            return
+        log.info("cell %s-%s", self.axis, self.value)
+        try:
+            yield
+        except SlamsError as error:
+            raise SlamsError(f"cell {self.axis}-{self.value}: {error}") from error
 
     def restore(self) -> bool:
         """Take the result of an earlier run of this job, of the same code, inputs and settings.

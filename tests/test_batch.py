@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from slams.batch import Cell, cells_of
+from slams.errors import SlamsError
 
 VALUES = ("0.5", "1", "2")
 
@@ -120,6 +121,23 @@ def test_a_cell_alone_is_made_whenever_it_is_asked_for(rule: SimpleNamespace) ->
     for _ in range(2):
         assert make(rule) == ["0.5"]
         forget(rule)
+
+
+def test_an_error_says_of_which_cell_it_is(
+    rule: SimpleNamespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    cells = cells_of(rule)
+    next(cells)
+    with (
+        caplog.at_level("INFO", logger="slams"),
+        pytest.raises(SlamsError, match=r"^cell noise-1: case 3 is damaged$"),
+        next(cells).named(),
+    ):
+        raise SlamsError("case 3 is damaged")
+    assert "cell noise-1" in caplog.text
+    rule.output = rule.output[:1]
+    with pytest.raises(SlamsError, match=r"^case 3 is damaged$"), next(cells_of(rule)).named():
+        raise SlamsError("case 3 is damaged")
 
 
 def test_what_cannot_be_kept_is_said(

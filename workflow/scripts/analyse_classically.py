@@ -22,24 +22,25 @@ with (
     )
     normalisation = Normalisation(xr.load_dataset(snakemake.input.statistics))
     for cell in cells_of(snakemake):
-        observer = Observer(
-            normalisation,
-            test,
-            validation,
-            names=streams.split("+"),
-            axis=cell.axis,
-            value=float(cell.value),
-            settings=params.axis,
-            streams=streams_of(cell.given),
-            cases=params.cases,
-            steps=params.steps,
-            step_hours=params.step_hours,
-            quality=params.quality,
-            seed=params.seed,
-            label=f"classical analyses of {streams} at {cell.axis}-{cell.value}",
-        )
-        data = analyse_cell(observer, train, params.classical, taken)
-        data.attrs |= attributes(snakemake.config, params.seed, cell.inputs)
-        with atomic(cell.output) as path:
-            data.to_netcdf(path)
-        cell.keep()
+        with cell.named():
+            observer = Observer(
+                normalisation,
+                test,
+                validation,
+                names=streams.split("+"),
+                axis=cell.axis,
+                value=float(cell.value),
+                settings=params.axis,
+                streams=streams_of(cell.given),
+                cases=params.cases,
+                steps=params.steps,
+                step_hours=params.step_hours,
+                quality=params.quality,
+                seed=params.seed,
+                label=f"classical analyses of {streams} at {cell.axis}-{cell.value}",
+            )
+            data = analyse_cell(observer, train, params.classical, taken)
+            data.attrs |= attributes(snakemake.config, params.seed, cell.inputs)
+            with atomic(cell.output) as path:
+                data.to_netcdf(path)
+            cell.keep()

@@ -28,22 +28,23 @@ with (
     if hasattr(snakemake.input, "encoder_images"):
         beside = read_inputs(snakemake.input.encoder_images, sorted(params.arm["encoder"]))
     for cell in cells_of(snakemake):
-        data = assimilate_cell(
-            prior,
-            test,
-            validation,
-            arm=params.arm,
-            axis=cell.axis,
-            value=float(cell.value),
-            settings=params.axis,
-            streams=streams_of(cell.given),
-            cases=params.cases,
-            steps=params.steps,
-            sampler=params.sampler,
-            seed=params.seed,
-            beside=beside,
-        )
-        data.attrs |= attributes(snakemake.config, params.seed, cell.inputs)
-        with atomic(cell.output) as path:
-            data.to_netcdf(path)
-        cell.keep()
+        with cell.named():
+            data = assimilate_cell(
+                prior,
+                test,
+                validation,
+                arm=params.arm,
+                axis=cell.axis,
+                value=float(cell.value),
+                settings=params.axis,
+                streams=streams_of(cell.given),
+                cases=params.cases,
+                steps=params.steps,
+                sampler=params.sampler,
+                seed=params.seed,
+                beside=beside,
+            )
+            data.attrs |= attributes(snakemake.config, params.seed, cell.inputs)
+            with atomic(cell.output) as path:
+                data.to_netcdf(path)
+            cell.keep()

@@ -20,6 +20,7 @@ with job(snakemake.log[0]):
         stations = Stations(fitted, partial(station_set.read, snakemake.input.stations))
     for cell in cells_of(snakemake):
         with (
+            cell.named(),
             xr.open_dataset(cell.given.analysis) as analysis,
             xr.open_dataset(cell.given.classical) as classical,
         ):
