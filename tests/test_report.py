@@ -250,6 +250,23 @@ class TestPictures:
         with pytest.raises(SlamsError, match="cannot be brought to 1,000"):
             report.embedded(paths, 1000)
 
+    def test_pale_surfaces_keep_their_colour(self, tmp_path):
+        """A grey band must not turn pink for the many colours of a map beside it."""
+        rng = np.random.default_rng(0)
+        pixels = np.full((300, 700, 3), 255, np.uint8)
+        pixels[:150, :350] = rng.integers(0, 256, (150, 350, 3))  # more than 256 colours
+        bands = [(235, 235, 235), (253, 242, 222), (0, 114, 178)]
+        for number, colour in enumerate(bands):
+            pixels[160 + 40 * number : 190 + 40 * number] = colour
+        figure = described(tmp_path, "bands")
+        Image.fromarray(pixels).save(figure["path"])
+        (small,) = report.embedded([figure], figure["path"].stat().st_size // 2)
+        found = self.opened(small)
+        assert found.mode == "P" and found.size == (700, 300)
+        shown = np.asarray(found.convert("RGB"), int)
+        for number, colour in enumerate(bands):
+            assert abs(shown[175 + 40 * number, 600] - colour).max() <= 2
+
     @staticmethod
     def opened(figure):
         return Image.open(BytesIO(base64.b64decode(figure["data"])))

@@ -6,12 +6,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from PIL import Image
 
 from slams.errors import SlamsError
 
 MOST_BYTES: Final = 7_500_000  # of all pictures; in base64 they take a third more
 COLOURS: Final = 256  # of a picture that had to be made smaller
+SURFACES: Final = 64  # of these, those that most pixels have, which stay as they are
 SHRINK: Final = 0.8  # in width and height, at each further try
 LEAST_WIDTH: Final = 640  # pixels
 PNG: Final = b"\x89PNG"
@@ -77,10 +79,28 @@ def _smaller(content: bytes) -> bytes:
             return content
         size = (width, round(picture.height * SHRINK))
         picture = picture.resize(size, Image.Resampling.LANCZOS)
-    reduced = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        # Mixed colours at every edge: to keep them would take more bytes than the pixels saved.
+        reduced = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    else:
+        reduced = _in_few_colours(picture)
     buffer = BytesIO()
     reduced.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
+
+
+def _in_few_colours(picture: Image.Image) -> Image.Image:
+    """The picture in COLOURS colours: those of its surfaces, and what covers all others best.
+
+    Coverage alone gives a pale surface some neighbour's tint.
+    """
+    pixels = np.asarray(picture).reshape(-1, 3)
+    found, count = np.unique(pixels @ np.array([1 << 16, 1 << 8, 1]), return_counts=True)
+    often = found[np.argsort(-count)[:SURFACES]]
+    surfaces = np.stack([often >> 16, often >> 8 & 255, often & 255], axis=1).astype(np.uint8)
+    covering = picture.quantize(COLOURS - len(surfaces), Image.Quantize.MAXCOVERAGE)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*surfaces.ravel().tolist(), *(covering.getpalette() or [])])
+    return picture.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
 def _described(figure: Mapping[str, Any], picture: bytes, film: bytes) -> dict[str, str]:
