@@ -66,9 +66,14 @@ class Cell:
         return True
 
     def keep(self) -> None:
-        """Keep the result, which has been written whole; older ones of the cell are removed."""
+        """Keep the result, which has been written whole, where other cells have yet to be made.
+
+        Older ones of the cell are removed. A cell with a job of its own needs none.
+        """
         for older in self.output.parent.glob(f".{self.output.stem}.kept-*"):
             older.unlink()
+        if self.alone:
+            return
         try:
             os.link(self.output, self.kept)
         except OSError as error:

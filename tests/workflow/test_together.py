@@ -33,7 +33,6 @@ def test_cells_of_an_axis_share_a_job(finished: Copy) -> None:
     assert again.status == 0, again.text
     assert again.plan == {"assimilate_cell_noise": 1}
     log = (finished / "results/tiny/logs/assimilate_cell/latent-both/noise.log").read_text()
-    # One that a job of its own had made, and one before the kill.
     assert log.count("finished by a run before") == 2
 
     # The key alone changes nothing.
