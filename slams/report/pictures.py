@@ -94,13 +94,25 @@ def _in_few_colours(picture: Image.Image) -> Image.Image:
     Coverage alone gives a pale surface some neighbour's tint.
     """
     pixels = np.asarray(picture).reshape(-1, 3)
-    found, count = np.unique(pixels @ np.array([1 << 16, 1 << 8, 1]), return_counts=True)
-    often = found[np.argsort(-count)[:SURFACES]]
+    found, which, count = np.unique(
+        pixels @ np.array([1 << 16, 1 << 8, 1]), return_inverse=True, return_counts=True
+    )
+    order = np.argsort(-count)[:SURFACES]
+    often = found[order]
     surfaces = np.stack([often >> 16, often >> 8 & 255, often & 255], axis=1).astype(np.uint8)
     covering = picture.quantize(COLOURS - len(surfaces), Image.Quantize.MAXCOVERAGE)
+    colours = [*surfaces.ravel().tolist(), *(covering.getpalette() or [])][: 3 * COLOURS]
     palette = Image.new("P", (1, 1))
-    palette.putpalette([*surfaces.ravel().tolist(), *(covering.getpalette() or [])])
-    return picture.quantize(palette=palette, dither=Image.Dither.NONE)
+    palette.putpalette(colours)
+    reduced = picture.quantize(palette=palette, dither=Image.Dither.NONE)
+    # Pillow takes a colour for its neighbour: what is in the palette shall be itself.
+    numbers = np.full(len(found), -1)
+    numbers[order] = np.arange(len(order))
+    own = numbers[which].ravel()
+    exact = np.where(own < 0, np.asarray(reduced).ravel(), own).astype(np.uint8)
+    result = Image.frombytes("P", picture.size, exact.tobytes())
+    result.putpalette(colours)
+    return result
 
 
 def _described(figure: Mapping[str, Any], picture: bytes, film: bytes) -> dict[str, str]:
