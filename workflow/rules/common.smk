@@ -52,7 +52,11 @@ RAW = config["raw"]
 ENVIRONMENT = "../../environment.yml"
 ARMS = {arm["name"]: arm for arm in config["arms"]}
 CELLS = experiment.cells(config)
-KNOWN_CELLS = frozenset(CELLS)  # thousands, and every job of a cell looks itself up
+# Thousands, and every job of a cell looks itself up.
+KNOWN_CELLS = frozenset(CELLS)
+KNOWN_CLASSICAL = frozenset(
+    (experiment.streams_text(ARMS[arm]), axis, value) for arm, axis, value in CELLS
+)
 PRODUCT = experiment.station_product(config)
 SPLITS = ("train", "validation", "test")
 TIMES = experiment.wanted_times(config, *SPLITS)  # once: it takes a while

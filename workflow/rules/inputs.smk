@@ -222,13 +222,11 @@ def classical_inputs(wildcards):
     """
     streams = wildcards.streams.split("+")
     level = (wildcards.axis, wildcards.value)
-    known = {
-        (experiment.streams_text(ARMS[arm]), axis, value) for arm, axis, value in CELLS
-    }
-    if (wildcards.streams, *level) not in known:
+    if (wildcards.streams, *level) not in KNOWN_CLASSICAL:
+        known = ", ".join(sorted(f"{s}/{a}-{v}" for s, a, v in KNOWN_CLASSICAL))
         stop(
             f"no arm has the streams {wildcards.streams} at {wildcards.axis}-{wildcards.value}; "
-            f"known are: {', '.join(sorted(f'{s}/{a}-{v}' for s, a, v in known))}"
+            f"known are: {known}"
         )
     files = stream_inputs(streams, wildcards, "validation", "test")
     if "stations" in streams_used():
