@@ -14,7 +14,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
-import xarray as xr
 
 from slams import experiment
 from slams.classical.blocks import analyse_blocks, no_points, partition
@@ -23,6 +22,7 @@ from slams.classical.innovations import innovations
 from slams.classical.localisation import cell_places
 from slams.classical.tuning import gaussian_crps, optimal_interpolation
 from slams.config import load, merge
+from slams.netcdf import load_dataset
 from slams.observing import Observer
 from slams.observing_files import streams_of
 from slams.statistics import Normalisation
@@ -60,7 +60,7 @@ def main() -> None:
     config = merge(load(CONFIG), load(options.configfile))
     section, results = config["classical"], Path("results") / config["name"]
     train, validation = (Store(results / f"store/{split}.nc") for split in ("train", "validation"))
-    normalisation = Normalisation(xr.load_dataset(results / "statistics.nc"))
+    normalisation = Normalisation(load_dataset(results / "statistics.nc"))
     hours, steps = experiment.step_hours(config), experiment.case_steps(config)
     observer = Observer(
         normalisation,

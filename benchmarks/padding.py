@@ -14,11 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-import xarray as xr
 from torch import Tensor
 from torch.nn import functional as F
 
 from slams import nets
+from slams.netcdf import load_dataset
 from slams.prior import Prior
 from slams.recipes import spread_out, train_prior
 from slams.store import Store
@@ -96,7 +96,7 @@ def main() -> None:
                 training,
                 validation,
                 target,
-                statistics=xr.load_dataset(arguments.results / "statistics.nc"),
+                statistics=load_dataset(arguments.results / "statistics.nc"),
                 autoencoder=None,
                 window=1,
                 step_hours=24.0,

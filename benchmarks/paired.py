@@ -12,16 +12,16 @@ import argparse
 from pathlib import Path
 
 import pandas as pd
-import xarray as xr
 
 from slams import verification
+from slams.netcdf import open_dataset
 
 SEED = 20261123
 
 
 def scores_of(path: Path, members: int | None) -> pd.DataFrame:
     """The scores of the first members of an analysis, by case."""
-    with xr.open_dataset(path) as analysis:
+    with open_dataset(path) as analysis:
         return verification.score_ensemble(analysis, members=members, bootstrap=10, seed=SEED)
 
 

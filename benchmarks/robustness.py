@@ -28,6 +28,7 @@ from tqdm import tqdm
 from slams.archives import station_set
 from slams.cases import Case, validation_cases
 from slams.errors import SlamsError
+from slams.netcdf import load_dataset
 from slams.observation import BlockMean, EveryNth, Identity, Masked, Observations
 from slams.observation.background import Degraded
 from slams.observation.imagery import ImageryModel, read
@@ -72,7 +73,7 @@ class World:
         model = ImageryModel.load(folder / "operators/imagery.pt")
         self.streams = Streams(
             stations=station_set.read(tables),
-            station_fit=xr.load_dataset(folder / "operators/stations.nc"),
+            station_fit=load_dataset(folder / "operators/stations.nc"),
             imagery=xr.concat(list(read(fields, model.channels)), dim="time"),
             imagery_model=model,
         )

@@ -32,6 +32,7 @@ import xarray as xr
 
 from slams import series
 from slams.grid import Grid
+from slams.netcdf import load_dataset
 from slams.statistics import fit
 from slams.store import Store, build, read_fields
 
@@ -83,7 +84,7 @@ def measured(rule: str, count: int, spacing: float, folder: Path) -> None:
             found = fit(read_fields(fields, PERIOD), grid.area_weights, harmonics=0)
             found.to_netcdf(statistics)
         else:
-            build(fields, xr.load_dataset(statistics), PERIOD, folder / "train.nc", {})
+            build(fields, load_dataset(statistics), PERIOD, folder / "train.nc", {})
     if rule == "encode_latents":
         from slams.autoencoder import Autoencoder, encode_store  # noqa: PLC0415 - loads torch
 
@@ -99,7 +100,7 @@ def measured(rule: str, count: int, spacing: float, folder: Path) -> None:
     if rule == "fit_persistence":
         from slams.observation.persistence_fit import fit as fit_persistence  # noqa: PLC0415
 
-        statistics_of = xr.load_dataset(folder / "statistics.nc")
+        statistics_of = load_dataset(folder / "statistics.nc")
         store = Store(folder / "train.nc")
         fit_persistence(store, statistics_of, steps=1, step_hours=24.0, coarse=4)
     if rule == "fit_stations":
@@ -108,7 +109,7 @@ def measured(rule: str, count: int, spacing: float, folder: Path) -> None:
         fit_stations(
             reports,
             Store(folder / "train.nc"),
-            xr.load_dataset(folder / "statistics.nc"),
+            load_dataset(folder / "statistics.nc"),
             grid,
             levels_used=2,
             held_out=0.2,
@@ -157,7 +158,7 @@ def fit_imagery(folder: Path, pieces: Callable[[], Iterator[xr.DataArray]]) -> N
         store,
         store,
         folder / "imagery.pt",
-        statistics=xr.load_dataset(folder / "statistics.nc"),
+        statistics=load_dataset(folder / "statistics.nc"),
         channels=["irwin_cdr"],
         pieces=pieces,
         checks=pieces,
@@ -182,7 +183,7 @@ def analyse_classically(folder: Path) -> None:
 
     store = Store(folder / "train.nc")
     observer = Observer(
-        Normalisation(xr.load_dataset(folder / "statistics.nc")),
+        Normalisation(load_dataset(folder / "statistics.nc")),
         store,
         store,
         names=["background"],
@@ -279,9 +280,11 @@ def of_fields(piece: int) -> None:
         report(name, values, rows)
 
 
-def of_ends(piece: int) -> None:
-    """Those before and after, by what each grows with."""
+def of_ends(piece: int, wanted: list[str] | None) -> None:
+    """Those before and after, by what each grows with: the ``wanted``, or all."""
     for name, counts, made, rules in scaling_ends.TABLES:
+        if wanted and name not in wanted:
+            continue
         rows: dict[str, list[dict[str, float]]] = {rule: [] for rule in rules}
         for count in counts:
             with tempfile.TemporaryDirectory() as folder:
@@ -298,6 +301,9 @@ def main() -> None:
     parser.add_argument("--piece", type=int, default=series.PIECE >> 20, help="MB")
     parser.add_argument("--store", type=Path)
     parser.add_argument("--only", choices=("fields", "ends"), help="measure these alone")
+    parser.add_argument(
+        "--tables", nargs="+", help="of the ends, these alone, by what they grow with"
+    )
     given = parser.parse_args()
     if given.child:
         series.PIECE = given.piece << 20
@@ -311,7 +317,7 @@ def main() -> None:
     if given.only != "ends":
         of_fields(given.piece)
     if given.only != "fields":
-        of_ends(given.piece)
+        of_ends(given.piece, given.tables)
     if given.prior and given.store:
         found = [
             in_a_process("sample", str(given.prior), str(given.store), str(n)) for n in MEMBERS

@@ -14,6 +14,7 @@ import xarray as xr
 
 from slams import series
 from slams.grid import Grid
+from slams.netcdf import load_dataset, open_dataset
 
 LEVELS = (300.0, 500.0, 700.0, 850.0)
 MONTH = datetime(2001, 1, 1)
@@ -31,8 +32,21 @@ TABLES: tuple[tuple[str, tuple[int, ...], str, tuple[str, ...]], ...] = (
         "make_globe",
         ("draw_maps", "draw_increments", "draw_animation", "draw_series"),
     ),
-    ("arms", (3, 6, 12), "make_scores", ("draw_ablation", "draw_cells")),
+    (
+        "arms",
+        (3, 6, 12),
+        "make_scores",
+        ("draw_ablation", "draw_cells", "compare_arms", "draw_comparisons"),
+    ),
+    ("reports", (50_000, 200_000, 800_000), "make_reports", ("draw_stations",)),
+    ("residuals", (12_500, 50_000, 200_000), "make_residuals", ("draw_operators",)),
+    ("steps", (4_000, 16_000, 64_000), "make_losses", ("draw_losses",)),
+    ("cells of statistics", (2_048, 8_192, 32_768), "make_statistics", ("draw_climate",)),
 )
+STATIONS_OF_REPORTS = 1000
+STREAMS = ("stations", "irwin_cdr", "persistence-1")
+NETWORKS = ("autoencoder", "prior-pixel", "prior-latent", "imagery")
+LOGGED_EVERY = 10  # steps of a training
 
 
 def make_raw_fields(count: int, folder: Path) -> None:
@@ -133,10 +147,10 @@ def score(folder: Path) -> pd.DataFrame:
     from slams.verification import score_cell  # noqa: PLC0415
 
     with (
-        xr.open_dataset(folder / "analysis.nc") as analysis,
-        xr.open_dataset(folder / "classical.nc") as classical,
+        open_dataset(folder / "analysis.nc") as analysis,
+        open_dataset(folder / "classical.nc") as classical,
     ):
-        return score_cell(analysis, classical, xr.load_dataset(folder / "statistics.nc"))
+        return score_cell(analysis, classical, load_dataset(folder / "statistics.nc"))
 
 
 def verify_cell(folder: Path) -> None:
@@ -156,6 +170,115 @@ def make_scores(count: int, folder: Path) -> None:
     pd.concat(tables, ignore_index=True).to_parquet(folder / "scores.parquet", index=False)
 
 
+def make_reports(count: int, folder: Path) -> None:
+    """So many reports of a thousand stations, and counts of rejected ones."""
+    rng = np.random.default_rng(0)
+    names = [f"{number:06d}" for number in range(STATIONS_OF_REPORTS)]
+    which = rng.integers(0, STATIONS_OF_REPORTS, count)
+    latitude = np.degrees(np.arcsin(rng.uniform(-1, 1, STATIONS_OF_REPORTS)))
+    longitude = rng.uniform(0, 360, STATIONS_OF_REPORTS)
+    pd.DataFrame(
+        {
+            "station_id": pd.Categorical.from_codes(which, names),
+            "latitude": latitude[which],
+            "longitude": longitude[which],
+        }
+    ).to_parquet(folder / "reports.parquet", index=False)
+    reasons = ("no temperature", "quality flag", "implausible")
+    rows = [
+        {"file": f"{name}.gz", "station_id": name, "reason": reason, "rows": 1 + count // 10_000}
+        for name in names
+        for reason in reasons
+    ]
+    pd.DataFrame(rows).to_csv(folder / "rejected.csv", index=False)
+
+
+def make_residuals(count: int, folder: Path) -> None:
+    """So many residuals of each of some streams."""
+    rng = np.random.default_rng(0)
+    tables = []
+    for stream in STREAMS:
+        spread = rng.uniform(1, 3, count)
+        residual = spread * rng.standard_normal(count)
+        tables.append(
+            pd.DataFrame(
+                {
+                    "stream": stream,
+                    "unit": "K",
+                    "residual": residual,
+                    "predicted_sd": spread,
+                    "assimilated_sd": 1.5 * spread,
+                    "refused": np.abs(residual) > 3 * spread,
+                }
+            )
+        )
+    pd.concat(tables, ignore_index=True).to_parquet(folder / "residuals.parquet", index=False)
+
+
+def make_losses(count: int, folder: Path) -> None:
+    """The loss curves of trainings of so many steps."""
+    rng = np.random.default_rng(0)
+    steps = np.arange(LOGGED_EVERY, count + 1, LOGGED_EVERY)
+    for name in NETWORKS:
+        loss = steps**-0.3 * rng.uniform(0.9, 1.1, len(steps))
+        seen = np.where(steps % (20 * LOGGED_EVERY) == 0, loss, np.nan)
+        columns = {"step": steps, "train_loss": loss, "validation_loss": seen, "seconds": steps}
+        pd.DataFrame(columns).to_csv(folder / f"{name}.csv", index=False)
+
+
+def make_statistics(count: int, folder: Path) -> None:
+    """A climatology of two harmonics, of so many cells."""
+    rng = np.random.default_rng(0)
+    grid = Grid((180 * 360 / count) ** 0.5)
+    values = 260 + rng.standard_normal((5, len(LEVELS), *grid.shape))
+    field = ("term", "level", "latitude", "longitude")
+    coordinates = {"level": list(LEVELS), **grid.coordinates()}
+    xr.Dataset({"climatology": (field, values)}, coordinates).to_netcdf(folder / "statistics.nc")
+
+
+def compare_arms(folder: Path) -> None:
+    from slams.verification import compare  # noqa: PLC0415
+
+    scores = pd.read_parquet(folder / "scores.parquet")
+    compared = compare(scores, reference="arm-0")
+    compared.to_parquet(folder / "comparisons.parquet", index=False)
+
+
+def draw_comparisons(folder: Path) -> None:
+    from slams.figures import comparisons, save  # noqa: PLC0415
+
+    table = pd.read_parquet(folder / "comparisons.parquet")
+    save(comparisons(table), folder / "comparisons")
+
+
+def draw_stations(folder: Path) -> None:
+    from slams.archives import station_set  # noqa: PLC0415
+    from slams.figures import save, stations  # noqa: PLC0415
+
+    places = station_set.places([folder / "reports.parquet"])
+    save(stations(places, pd.read_csv(folder / "rejected.csv")), folder / "stations")
+
+
+def draw_operators(folder: Path) -> None:
+    from slams.figures import operator_fit, save  # noqa: PLC0415
+
+    save(operator_fit(pd.read_parquet(folder / "residuals.parquet")), folder / "operators")
+
+
+def draw_losses(folder: Path) -> None:
+    from slams.figures import losses, save  # noqa: PLC0415
+
+    save(losses({n: pd.read_csv(folder / f"{n}.csv") for n in NETWORKS}), folder / "losses")
+
+
+def draw_climate(folder: Path) -> None:
+    from slams.figures import levels, save  # noqa: PLC0415
+
+    with open_dataset(folder / "statistics.nc") as statistics:
+        figure = levels(statistics["climatology"].isel(term=0))
+    save(figure, folder / "climate")
+
+
 def draw_ablation(folder: Path) -> None:
     from slams.figures import ablation_curves, ablation_levels, save  # noqa: PLC0415
 
@@ -173,7 +296,7 @@ def draw_cells(folder: Path) -> None:
 
 
 def _opened(folder: Path) -> tuple[xr.Dataset, xr.Dataset]:
-    return xr.open_dataset(folder / "analysis.nc"), xr.open_dataset(folder / "classical.nc")
+    return open_dataset(folder / "analysis.nc"), open_dataset(folder / "classical.nc")
 
 
 def draw_maps(folder: Path) -> None:
@@ -207,7 +330,17 @@ def draw_series(folder: Path) -> None:
 
 MAKERS: dict[str, Callable[[int, Path], None]] = {
     made.__name__: made
-    for made in (make_raw_fields, make_raw_stations, make_cell, make_globe, make_scores)
+    for made in (
+        make_raw_fields,
+        make_raw_stations,
+        make_cell,
+        make_globe,
+        make_scores,
+        make_reports,
+        make_residuals,
+        make_losses,
+        make_statistics,
+    )
 }
 RULES: dict[str, Callable[[Path], None]] = {
     rule.__name__: rule
@@ -221,6 +354,12 @@ RULES: dict[str, Callable[[Path], None]] = {
         draw_series,
         draw_ablation,
         draw_cells,
+        compare_arms,
+        draw_comparisons,
+        draw_stations,
+        draw_operators,
+        draw_losses,
+        draw_climate,
     )
 }
 

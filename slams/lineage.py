@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-import xarray as xr
 
 from slams.errors import SlamsError
+from slams.netcdf import open_dataset
 from slams.provenance import file_hash
 
 RECORDS = Path(".snakemake/metadata")  # of Snakemake, one JSON file an output
@@ -72,7 +72,7 @@ def _told(path: Path) -> Mapping[str, Any] | None:
 
 
 def _netcdf(path: Path) -> Mapping[str, Any]:
-    with xr.open_dataset(path, decode_times=False) as dataset:
+    with open_dataset(path, decode_times=False) as dataset:
         return dict(dataset.attrs)
 
 

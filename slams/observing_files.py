@@ -3,9 +3,8 @@
 from functools import partial
 from typing import Any
 
-import xarray as xr
-
 from slams.archives import station_set
+from slams.netcdf import load_dataset
 from slams.observation.imagery import ImageryModel, lazily
 from slams.observing import Streams
 
@@ -19,12 +18,12 @@ def streams_of(given: Any) -> Streams:
     """
     streams = Streams()
     if hasattr(given, "station_fit"):
-        streams.station_fit = xr.load_dataset(given.station_fit)
+        streams.station_fit = load_dataset(given.station_fit)
     if hasattr(given, "stations"):
         streams.stations = partial(station_set.read, given.stations)
     if hasattr(given, "imagery_model"):
         streams.imagery_model = ImageryModel.load(given.imagery_model)
         streams.imagery = lazily(given.imagery, streams.imagery_model.channels)
     if hasattr(given, "persistence"):
-        streams.persistence = xr.load_dataset(given.persistence)
+        streams.persistence = load_dataset(given.persistence)
     return streams

@@ -13,6 +13,7 @@ import xarray as xr
 
 from slams import room
 from slams.errors import ArchiveError
+from slams.netcdf import open_dataset
 from slams.provenance import atomic
 
 PIECE = 1 << 28  # bytes of fields held at a time
@@ -141,7 +142,7 @@ def read(
     chosen_labels: labels of other dimensions to take, such as number=3. Each piece is in memory
     and takes at most `PIECE` bytes, or holds one field.
     """
-    with xr.open_dataset(path) as dataset:
+    with open_dataset(path) as dataset:
         field = dataset[name].sel(chosen_labels)
         times = field["time"].values
         chosen = np.flatnonzero((times >= first) & (times <= last))

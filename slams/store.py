@@ -19,6 +19,7 @@ import xarray as xr
 
 from slams import room, series
 from slams.errors import SlamsError
+from slams.netcdf import open_dataset
 from slams.provenance import atomic, file_hash
 from slams.statistics import Normalisation
 
@@ -43,7 +44,7 @@ class Store:
             )
         remedy = "delete both files and build it again"
         try:
-            with xr.open_dataset(description) as dataset:
+            with open_dataset(description) as dataset:
                 self.description = dataset.load()
             self.fields = np.load(array, mmap_mode="r")
         except (OSError, ValueError) as error:
@@ -159,7 +160,7 @@ def read_fields(paths: Iterable[Path], period: Period) -> Iterator[xr.DataArray]
     """
     first, last = (np.datetime64(instant, "ns") for instant in period)
     for path in paths:
-        with xr.open_dataset(path) as dataset:
+        with open_dataset(path) as dataset:
             numbers = dataset["number"].values if "number" in dataset.dims else None
         if numbers is None:
             for piece in series.read(path, "air_temperature", first, last):
@@ -181,7 +182,7 @@ def _described(paths: Iterable[Path], period: Period) -> tuple[np.ndarray, np.nd
     first, last = (np.datetime64(instant, "ns") for instant in period)
     times, members = [np.empty(0, "datetime64[ns]")], [np.empty(0, np.int64)]
     for path in paths:
-        with xr.open_dataset(path) as dataset:
+        with open_dataset(path) as dataset:
             found = dataset["time"].values
             found = found[(found >= first) & (found <= last)]
             numbers = dataset["number"].values if "number" in dataset.dims else np.array([0])

@@ -166,6 +166,14 @@ def open_land_mask(path: Path | str) -> xr.DataArray:
     )
 
 
+def land_mask_in(paths: Sequence[Path | str]) -> xr.DataArray | None:
+    """The land-sea mask of a rule's inputs: of the first, a file or a folder with one; or None."""
+    if not paths:
+        return None
+    path = Path(paths[0])
+    return open_land_mask(path / "land_sea_mask.nc" if path.is_dir() else path)
+
+
 @contextmanager
 def _contents(path: Path, levels: Sequence[float] | None) -> Iterator[list[Fields]]:
     """The temperatures of a file, of which a zip may hold several besides other variables."""

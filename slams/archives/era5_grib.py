@@ -52,7 +52,7 @@ def opened(path: Path, label: str) -> Iterator[list[xr.Dataset]]:
             index = cfgrib.messages.FileIndex.from_fieldset(stream, keys)
             for values, messages in index.subindex(TEMPERATURE).iter_index():
                 only = dict(zip(keys, values, strict=True))
-                dataset = xr.open_dataset(
+                dataset = xr.open_dataset(  # noqa: TID251 - no netCDF
                     str(path),
                     engine="cfgrib",
                     cache=False,

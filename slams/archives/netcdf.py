@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from slams.archives import netcdf_classic
 from slams.errors import ArchiveError
+from slams.netcdf import open_dataset
 
 # The first bytes of what a download may hold in place of netCDF, and what to do about it.
 OTHER_FORMATS = {
@@ -69,7 +70,7 @@ def opened(path: Path, *, label: str | None = None, **options: Any) -> Iterator[
     with reading(label):
         if start in netcdf_classic.MAGIC:
             netcdf_classic.check_length(path)
-        dataset = xr.open_dataset(path, engine="netcdf4", **options)
+        dataset = open_dataset(path, **options)
     try:
         with dataset:
             yield dataset

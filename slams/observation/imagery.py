@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from slams import series, weights
 from slams.channels import CHANNELS, WINDOW, Channel
 from slams.errors import SlamsError
+from slams.netcdf import open_dataset
 from slams.observation.base import Observation
 from slams.observation.checks import fits
 from slams.observation.imagery_errors import pixel_factors
@@ -43,7 +44,7 @@ def read(
     """
     first, last = (np.datetime64(instant, "ns") for instant in period or ALWAYS)
     for path in paths:
-        with xr.open_dataset(path) as dataset:
+        with open_dataset(path) as dataset:
             _require(path, dataset, channels)
         fields = (series.read(path, CHANNELS[name].field, first, last) for name in channels)
         for pieces in zip(*fields, strict=True):
@@ -56,7 +57,7 @@ def lazily(paths: Iterable[Path], channels: Sequence[str]) -> xr.DataArray:
     """As all of :func:`read` in one array, of which only what is selected comes into memory."""
     years = []
     for path in paths:
-        dataset = xr.open_dataset(path, chunks={"time": TIMES_A_CHUNK})
+        dataset = open_dataset(path, chunks={"time": TIMES_A_CHUNK})
         _require(path, dataset, channels)
         fields = [dataset[CHANNELS[name].field].drop_attrs() for name in channels]
         years.append(xr.concat(fields, xr.Variable("channel", list(channels))))

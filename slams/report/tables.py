@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
+from slams.netcdf import open_dataset
 from slams.report.headline import NAMES, Row
 from slams.verification import STATION_LEVEL, summary
 
@@ -128,7 +128,7 @@ def counts(paths: Sequence[str | Path]) -> pd.DataFrame:
     """
     frames = []
     for path in paths:
-        with xr.open_dataset(path) as analysis:
+        with open_dataset(path) as analysis:
             numbers = {name: analysis[f"observations_{name}"].sum("case").values for name in COUNTS}
             streams = analysis["stream"].values.astype(str)
             frames.append(

@@ -1,11 +1,10 @@
 """The classical analyses of all cases of a cell or of several, for every arm with its streams."""
 
-import xarray as xr
-
 from slams import device
 from slams.batch import cells_of
 from slams.classical.cells import analyse_cell
 from slams.job import job
+from slams.netcdf import load_dataset
 from slams.observing import Observer
 from slams.observing_files import streams_of
 from slams.provenance import atomic, attributes
@@ -20,7 +19,7 @@ with (
     train, test, validation = (
         Store(snakemake.input[split]) for split in ("train", "test", "validation")
     )
-    normalisation = Normalisation(xr.load_dataset(snakemake.input.statistics))
+    normalisation = Normalisation(load_dataset(snakemake.input.statistics))
     for cell in cells_of(snakemake):
         with cell.named():
             observer = Observer(

@@ -3,9 +3,8 @@
 from datetime import datetime
 from pathlib import Path
 
-import xarray as xr
-
 from slams.job import job
+from slams.netcdf import load_dataset
 from slams.provenance import attributes
 from slams.store import build
 
@@ -13,7 +12,7 @@ with job(snakemake.log[0]):
     first, last = map(datetime.fromisoformat, snakemake.params.period)
     build(
         snakemake.input.fields,
-        xr.load_dataset(snakemake.input.statistics),
+        load_dataset(snakemake.input.statistics),
         (first, last),
         Path(snakemake.output.description),
         attributes(

@@ -2,11 +2,10 @@
 
 from functools import partial
 
-import xarray as xr
-
 from slams.archives import station_set
 from slams.cases import validation_cases
 from slams.job import job
+from slams.netcdf import load_dataset
 from slams.observation.calibration import Operators, residuals
 from slams.observation.imagery import ImageryModel, lazily
 from slams.provenance import atomic, attributes
@@ -15,10 +14,10 @@ from slams.store import Store
 
 with job(snakemake.log[0]):
     given = snakemake.input
-    operators = Operators(persistence=[xr.load_dataset(path) for path in given.persistence])
+    operators = Operators(persistence=[load_dataset(path) for path in given.persistence])
     if given.station_fit:
         operators.stations = partial(station_set.read, given.stations)
-        operators.station_fit = xr.load_dataset(given.station_fit[0])
+        operators.station_fit = load_dataset(given.station_fit[0])
     if given.imagery_model:
         operators.imagery_model = ImageryModel.load(given.imagery_model[0])
         operators.images = lazily(given.imagery, operators.imagery_model.channels)
@@ -26,7 +25,7 @@ with job(snakemake.log[0]):
     table = residuals(
         operators,
         validation_cases(Store(given.store), 1, hours),
-        Normalisation(xr.load_dataset(given.statistics)),
+        Normalisation(load_dataset(given.statistics)),
         gross_error=snakemake.params.gross_error,
         seed=snakemake.params.seed,
     )

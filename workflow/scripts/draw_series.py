@@ -3,24 +3,23 @@
 from functools import partial
 from pathlib import Path
 
-import xarray as xr
-
 from slams.archives import station_set
 from slams.figures import Stations, arm_styles, lines, save, series, shown_cases
 from slams.figures.moments import cell_title
 from slams.job import job
+from slams.netcdf import load_dataset, open_dataset
 
 with job(snakemake.log[0]):
     given, arm = snakemake.input, snakemake.wildcards.arm
     stations = None
     if given.station_fit:
         stations = Stations(
-            xr.load_dataset(given.station_fit[0]),
+            load_dataset(given.station_fit[0]),
             partial(station_set.read, given.stations),
-            xr.load_dataset(given.statistics),
+            load_dataset(given.statistics),
         )
     place = tuple(snakemake.params.place) if snakemake.params.place else None
-    with xr.open_dataset(given.analysis) as analysis, xr.open_dataset(given.classical) as classical:
+    with open_dataset(given.analysis) as analysis, open_dataset(given.classical) as classical:
         cases = shown_cases(analysis.sizes["case"], analysis.sizes["step"])
         found = lines(analysis, classical, cases, place=place, stations=stations)
         figure = series(found, arm_styles(snakemake.params.arms)[arm], cell_title(analysis))

@@ -4,9 +4,8 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-import xarray as xr
-
 from slams import ranks, training
+from slams.netcdf import load_dataset
 from slams.observation.imagery import read
 from slams.observation.imagery_fit import train_imagery
 from slams.provenance import attributes
@@ -29,7 +28,7 @@ def train(task, device):
         Store(task.input.train),
         Store(task.input.validation),
         Path(task.output.model),
-        statistics=xr.load_dataset(task.input.statistics),
+        statistics=load_dataset(task.input.statistics),
         channels=channels,
         pieces=partial(read, task.input.train_images, channels, periods["train"]),
         checks=partial(read, task.input.validation_images, channels, periods["validation"]),

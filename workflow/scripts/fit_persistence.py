@@ -1,8 +1,7 @@
 """Fit the background of some steps before on the training period."""
 
-import xarray as xr
-
 from slams.job import job
+from slams.netcdf import load_dataset
 from slams.observation.persistence_fit import fit
 from slams.provenance import atomic, attributes
 from slams.store import Store
@@ -10,7 +9,7 @@ from slams.store import Store
 with job(snakemake.log[0]):
     fitted = fit(
         Store(snakemake.input.store),
-        xr.load_dataset(snakemake.input.statistics),
+        load_dataset(snakemake.input.statistics),
         steps=int(snakemake.wildcards.value),
         step_hours=snakemake.params.step_hours,
         coarse=snakemake.params.coarse,

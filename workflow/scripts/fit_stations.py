@@ -2,11 +2,10 @@
 
 from functools import partial
 
-import xarray as xr
-
 from slams.archives import station_set
 from slams.grid import Grid
 from slams.job import job
+from slams.netcdf import load_dataset
 from slams.observation.stations import fit
 from slams.provenance import atomic, attributes
 from slams.store import Store
@@ -15,7 +14,7 @@ with job(snakemake.log[0]):
     fitted = fit(
         partial(station_set.read, snakemake.input.tables),
         Store(snakemake.input.store),
-        xr.load_dataset(snakemake.input.statistics),
+        load_dataset(snakemake.input.statistics),
         Grid(snakemake.params.spacing),
         levels_used=snakemake.params.levels_used,
         held_out=snakemake.params.held_out,

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import xarray as xr
-
 from slams import ranks, training
+from slams.netcdf import load_dataset
 from slams.paper.autoencoder import load_autoencoder
 from slams.provenance import attributes
 from slams.recipes import train_prior
@@ -23,7 +22,7 @@ def train(task, device):
         Store(task.input.train_description),
         Store(task.input.validation_description),
         Path(task.output.model),
-        statistics=xr.load_dataset(task.input.statistics),
+        statistics=load_dataset(task.input.statistics),
         autoencoder=load_autoencoder(task.input.autoencoder) if latent else None,
         window=task.params.window,
         step_hours=task.params.step_hours,

@@ -3,26 +3,25 @@
 from datetime import datetime
 from functools import partial
 
-import xarray as xr
-
 from slams.archives import station_set
 from slams.batch import cells_of
 from slams.job import job
+from slams.netcdf import load_dataset, open_dataset
 from slams.provenance import atomic, attributes
 from slams.verification import Stations, score_cell
 
 with job(snakemake.log[0]):
     params = snakemake.params
-    statistics = xr.load_dataset(snakemake.input.statistics)
+    statistics = load_dataset(snakemake.input.statistics)
     stations = None
     if hasattr(snakemake.input, "station_fit"):
-        fitted = xr.load_dataset(snakemake.input.station_fit)
+        fitted = load_dataset(snakemake.input.station_fit)
         stations = Stations(fitted, partial(station_set.read, snakemake.input.stations))
     for cell in cells_of(snakemake):
         with (
             cell.named(),
-            xr.open_dataset(cell.given.analysis) as analysis,
-            xr.open_dataset(cell.given.classical) as classical,
+            open_dataset(cell.given.analysis) as analysis,
+            open_dataset(cell.given.classical) as classical,
         ):
             scores = score_cell(
                 analysis,
