@@ -25,7 +25,7 @@ from torch import Tensor
 
 from slams.errors import SlamsError
 from slams.gaussian import GaussianBase
-from slams.prior import LinearStateSpace, StateSpace
+from slams.prior import StateSpace
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,10 @@ class Composed:
         self._windows = [slice(n, n + self.length) for n in range(steps - self.length + 1)]
         base = getattr(prior, "base", None)
         self.base: GaussianBase | None = None if base is None else base.longer(steps)
+        # What a window's base knows beyond that of all steps counts as the network's.
+        self._of_window: GaussianBase | None = base
+        if base is not None and steps > self.length:
+            self._of_window = base.apart()
         self._shares = [self.shares(window) for window in self._windows]
 
     def shares(self, window: slice) -> Tensor:
@@ -154,9 +158,9 @@ class Composed:
 
         def learned(x: Tensor, times: np.ndarray) -> Tensor:
             clean = self.prior.denoise(x, sigma, times)
-            if self.base is None:
+            if self._of_window is None:
                 return clean
-            return clean - cast(LinearStateSpace, self.prior).known(x, sigma)
+            return clean - self._of_window.scaled(x, sigma.to(x).expand(len(x)), root=False)
 
         pieces = [
             Piece(

@@ -4,7 +4,9 @@ Weather is nearly Gaussian and its variance falls by orders of magnitude from th
 to the smallest. The base models a window as Gaussian and statistically alike at every longitude:
 each zonal wavenumber m by itself, in it the vertical and meridional structure by empirical
 orthogonal functions (EOFs), and each EOF's complex amplitude with its covariance over the steps
-of the window, whose phase carries what travels east or west. The denoiser of that model,
+of the window, whose phase carries what travels east or west. The largest EOFs of a wavenumber also
+vary together over the steps, as what grows upwards or moves polewards does. The denoiser of that
+model,
 
     L(sigma) = C (C + sigma^2)^-1,
 
@@ -27,6 +29,9 @@ from slams.store import Store
 # fields of an archive are few beside the numbers of a profile and a meridian. The validation
 # period says by which.
 RIDGES = (0.003, 0.01, 0.03, 0.1, 0.3, 0.6)
+# Of the covariance of the largest EOFs over the steps, how much is the sample's: the rest has each
+# EOF by itself. The validation period says this, too.
+SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0)
 SIGMAS = torch.logspace(-1.5, 1.5, 13, dtype=torch.float64)  # at which the shares are compared
 COMPARED_WAVES = 8  # so many wavenumbers, evenly spread, compare them
 VARIANCE_FLOOR = 1e-8  # of any mode, normalised units squared
@@ -41,27 +46,35 @@ class GaussianBase(nn.Module):
     """Covariance of windows (step, channel, latitude, longitude), and its square roots.
 
     ``modes`` EOFs a wavenumber are kept, or all where there are fewer; what is left over is white
-    within its wavenumber. Before :meth:`fit` the covariance is the identity.
+    within its wavenumber. The ``joint`` largest vary together over the steps, every other by
+    itself. Before :meth:`fit` the covariance is the identity.
     """
 
     basis: Tensor
     steps: Tensor
+    together: Tensor
     variance: Tensor
     remainder: Tensor
 
-    def __init__(self, window: int, channels: int, rows: int, columns: int, modes: int) -> None:
+    def __init__(
+        self, window: int, channels: int, rows: int, columns: int, modes: int, joint: int = 0
+    ) -> None:
         super().__init__()
         self.columns = columns
         self.profile = channels * rows
         waves, modes = columns // 2 + 1, min(modes, self.profile)
+        self.joint = min(joint, modes) if window > 1 else 0
         basis = torch.eye(self.profile, modes, dtype=torch.complex64)
         self.register_buffer("basis", basis.repeat(waves, 1, 1))
         steps = torch.eye(window, dtype=torch.complex64)
-        self.register_buffer("steps", steps.repeat(waves, modes, 1, 1))
+        self.register_buffer("steps", steps.repeat(waves, modes - self.joint, 1, 1))
+        together = torch.eye(self.joint * window, dtype=torch.complex64)
+        self.register_buffer("together", together.repeat(waves, 1, 1))
         self.register_buffer("variance", torch.ones(waves, modes, window))
         self.register_buffer("remainder", torch.ones(waves))
         self.ridge = 0.0
-        self._longer: dict[int, tuple[Any, GaussianBase]] = {}
+        self.share = 0.0
+        self._remade: dict[int, tuple[Any, GaussianBase]] = {}
 
     def analyse(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Windows (batch, step, channel, latitude, longitude) to amplitudes and what is left.
@@ -75,16 +88,26 @@ class GaussianBase(nn.Module):
         amplitude = torch.bmm(flat, self.basis.conj())
         left = flat - torch.bmm(amplitude, self.basis.mT) if self.truncated else flat[:, :0]
         amplitude = amplitude.unflatten(1, (batch, window)).permute(0, 3, 1, 2)
-        return amplitude @ self.steps.conj(), left
+        return self._turned(amplitude, self.steps.conj(), self.together.conj()), left
 
     def synthesise(self, amplitude: Tensor, left: Tensor, shape: tuple[int, ...]) -> Tensor:
         """The inverse of :meth:`analyse`."""
-        flat = (amplitude @ self.steps.mT).permute(0, 2, 3, 1).flatten(1, 2)
+        amplitude = self._turned(amplitude, self.steps.mT, self.together.mT)
+        flat = amplitude.permute(0, 2, 3, 1).flatten(1, 2)
         waves = torch.bmm(flat, self.basis.mT)
         if self.truncated:
             waves = waves + left
         waves = waves.view(-1, *shape[:-1]).permute(1, 2, 3, 4, 0)
         return torch.fft.irfft(waves, n=self.columns, norm="ortho")
+
+    def _turned(self, amplitude: Tensor, steps: Tensor, together: Tensor) -> Tensor:
+        """Amplitudes (wave, mode, batch, step) from the right: the largest together, last."""
+        if not self.joint:
+            return amplitude @ steps
+        alone = amplitude.shape[1] - self.joint
+        largest = amplitude[:, alone:].transpose(1, 2).flatten(2) @ together
+        largest = largest.unflatten(2, (self.joint, -1)).transpose(1, 2)
+        return torch.cat([amplitude[:, :alone] @ steps, largest], 1)
 
     @property
     def truncated(self) -> bool:
@@ -113,44 +136,66 @@ class GaussianBase(nn.Module):
 
         A mode's covariance goes on as that of the autoregression which the steps of a window
         determine: of all that agree with the window's, the one of maximum entropy (Burg 1975).
-        So it is exact where a step depends on no more steps before it than a window has. It takes
-        8 bytes times waves, modes and the square of the steps: 244 MB for 29 steps of 240 columns
-        and 300 modes. Raises SlamsError for fewer steps than a window's.
+        So it is exact where a step depends on no more steps before it than a window has. Beyond a
+        window every mode is by itself. It takes 8 bytes times waves, modes and the square of the
+        steps: 244 MB for 29 steps of 240 columns and 300 modes. Raises SlamsError for fewer steps
+        than a window's.
         """
-        waves, modes, window = self.variance.shape
+        window = self.variance.shape[2]
         if steps < window:
             raise SlamsError(f"{steps} steps are fewer than the prior's window of {window}")
-        if steps == window:
-            return self
-        # Fitted or loaded again, or moved, the base is another.
-        state = (self.variance.device, self.variance._version, self.steps._version)
-        if steps in self._longer and self._longer[steps][0] == state:
-            return self._longer[steps][1]
-        longer = copy.copy(self)  # with the same EOFs, which are large
-        longer._buffers, longer._longer = dict(self._buffers), {}
-        longer.steps = self.steps.new_empty(waves, modes, steps, steps)
-        longer.variance = self.variance.new_empty(waves, modes, steps)
-        for wave in range(len(self.variance)):  # one at a time: of many steps they are large
-            turned, variance = self.steps[wave].to(torch.complex128), self.variance[wave].double()
-            covariance = (turned * variance[:, None]) @ turned.mH
-            lags = [torch.diagonal(covariance, -n, dim1=1, dim2=2).mean(1) for n in range(window)]
-            values, vectors = torch.linalg.eigh(_toeplitz(_autoregressive(lags, steps)))
-            longer.steps[wave] = vectors.to(longer.steps)
-            longer.variance[wave] = values.clamp_min(VARIANCE_FLOOR).to(longer.variance)
-        self._longer[steps] = (state, longer)
-        return longer
+        return self if steps == window else self._alone(steps)
 
-    def fit(self, store: Store, starts: np.ndarray, validation: Store) -> None:
+    def apart(self) -> "GaussianBase":
+        """The base of the same windows with every mode by itself, as in a longer one."""
+        return self._alone(self.variance.shape[2]) if self.joint else self
+
+    def _alone(self, steps: int) -> "GaussianBase":
+        waves, modes, window = self.variance.shape
+        # Fitted or loaded again, or moved, the base is another.
+        versions = self.variance._version, self.steps._version, self.together._version
+        state = (self.variance.device, *versions)
+        if steps in self._remade and self._remade[steps][0] == state:
+            return self._remade[steps][1]
+        made = copy.copy(self)  # with the same EOFs, which are large
+        made._buffers, made._remade, made.joint = dict(self._buffers), {}, 0
+        made.together = self.together[:, :0, :0]
+        made.steps = self.steps.new_empty(waves, modes, steps, steps)
+        made.variance = self.variance.new_empty(waves, modes, steps)
+        for wave in range(waves):  # one at a time: of many steps they are large
+            covariance = self._over_steps(wave)
+            if steps > window:
+                lags = [torch.diagonal(covariance, -n, 1, 2).mean(1) for n in range(window)]
+                covariance = _toeplitz(_autoregressive(lags, steps))
+            values, vectors = torch.linalg.eigh(covariance)
+            made.steps[wave] = vectors.to(made.steps)
+            made.variance[wave] = values.clamp_min(VARIANCE_FLOOR).to(made.variance)
+        self._remade[steps] = (state, made)
+        return made
+
+    def _over_steps(self, wave: int) -> Tensor:
+        """The covariance of every mode of a wavenumber with itself (mode, step, step)."""
+        alone, window = self.steps.shape[1], self.variance.shape[2]
+        turned, variance = self.steps[wave].to(torch.complex128), self.variance[wave].double()
+        own = (turned * variance[:alone, None]) @ turned.mH
+        turned = self.together[wave].to(torch.complex128).unflatten(0, (self.joint, window))
+        largest = (turned * variance[alone:].flatten()) @ turned.mH
+        return torch.cat([own, largest])
+
+    def fit(self, store: Store, starts: np.ndarray, validation: Store, checked: np.ndarray) -> None:
         """Estimate the covariance from a store's windows, which begin at ``starts``.
 
-        The shrinkage that denoises the ``validation`` fields best is taken. Raises SlamsError
-        where the fields are not finite or do not vary.
+        The shrinkage that denoises the ``validation`` fields best is taken, and so is the share of
+        the sample in the covariance of the largest modes over the steps, by the windows of that
+        period which begin at ``checked``. Raises SlamsError where the fields are not finite or do
+        not vary.
         """
         waves, profile, modes = self.basis.shape
         compared = np.unique(np.linspace(0, waves - 1, COMPARED_WAVES).round().astype(int))
         sample, held = (_covariance(fields, compared) for fields in (store, validation))
         losses = [_denoising_loss(_shrunk(sample, ridge), held) for ridge in RIDGES]
         self.ridge = RIDGES[int(np.argmin(losses))]
+        found = []
         for chosen in _parts(np.arange(waves), max(1, BYTES_AT_ONCE // (16 * profile**2))):
             values, vectors = torch.linalg.eigh(_shrunk(_covariance(store, chosen), self.ridge))
             # Ascending: the last are the largest.
@@ -159,27 +204,76 @@ class GaussianBase(nn.Module):
             self.basis[chosen] = vectors.to(self.basis)
             if modes < profile:
                 self.remainder[chosen] = values[:, : profile - modes].mean(1).to(self.remainder)
-            self._fit_steps(store, starts, chosen, vectors, kept)
+            found.append(self._fit_steps(store, starts, chosen, vectors, kept))
+        if self.joint:
+            separate, sample = map(torch.cat, zip(*found, strict=True))
+            _, held = self._second_moments(
+                validation, checked, compared, self.basis[compared].to(sample)
+            )
+            self._fit_together(separate, sample, compared, held)
 
     def _fit_steps(
         self, store: Store, starts: np.ndarray, chosen: np.ndarray, vectors: Tensor, values: Tensor
-    ) -> None:
-        """Every mode's covariance over the steps of a window, of mean variance ``values``."""
-        window = self.variance.shape[2]
+    ) -> tuple[Tensor, Tensor]:
+        """Every mode's covariance over the steps of a window, of mean variance ``values``.
+
+        Returns that of the largest modes (wave, joint * step, joint * step), of each by itself and
+        the sample's.
+        """
+        window, alone = self.variance.shape[2], self.steps.shape[1]
+        total, sample = self._second_moments(store, starts, chosen, vectors)
+        size = torch.diagonal(total, dim1=2, dim2=3).real.mean(2).clamp_min(1e-300)
+        white = torch.diag_embed(values[..., None].expand(*values.shape, window))
+        scale = values / size
+        total = (1 - self.ridge) * total * scale[..., None, None] + self.ridge * white
+        variances, turned = torch.linalg.eigh(total[:, :alone])
+        self.steps[chosen] = turned.to(self.steps)
+        self.variance[chosen, :alone] = variances.clamp_min(VARIANCE_FLOOR).to(self.variance)
+        root = scale[:, alone:].sqrt().repeat_interleave(window, 1)
+        sample = sample * root[:, :, None] * root[:, None]
+        separate = torch.zeros_like(sample)
+        for mode in range(self.joint):
+            place = slice(mode * window, (mode + 1) * window)
+            separate[:, place, place] = total[:, alone + mode]
+        return separate, sample
+
+    def _second_moments(
+        self, store: Store, starts: np.ndarray, chosen: np.ndarray, vectors: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Of the amplitudes of windows at the ``chosen`` waves, whose EOFs are ``vectors``.
+
+        Returns (wave, mode, step, step), and of the largest modes (wave, joint * step, joint *
+        step).
+        """
+        window, alone = self.variance.shape[2], self.steps.shape[1]
         spread = np.unique(np.linspace(0, len(starts) - 1, WINDOWS).round().astype(int))
-        total = torch.zeros((*values.shape, window, window), dtype=torch.complex128)
+        total, largest = torch.zeros(2, dtype=torch.complex128)
         for part in _parts(starts[spread], FIELDS_AT_ONCE // window + 1):
             fields = store.batch(part, window)
             flat = _waves(fields.reshape(-1, *fields.shape[2:]), chosen)
             amplitude = (flat @ vectors.conj()).unflatten(1, (len(part), window))
             amplitude = amplitude.permute(0, 3, 1, 2)
-            total += amplitude.mT @ amplitude.conj()
-        size = torch.diagonal(total, dim1=2, dim2=3).real.mean(2).clamp_min(1e-300)
-        alone = torch.diag_embed(values[..., None].expand(*values.shape, window))
-        total = (1 - self.ridge) * total * (values / size)[..., None, None] + self.ridge * alone
-        variances, turned = torch.linalg.eigh(total)
-        self.steps[chosen] = turned.to(self.steps)
-        self.variance[chosen] = variances.clamp_min(VARIANCE_FLOOR).to(self.variance)
+            total = total + amplitude.mT @ amplitude.conj()
+            joined = amplitude[:, alone:].transpose(1, 2).flatten(2)
+            largest = largest + joined.mT @ joined.conj()
+        return total / len(spread), largest / len(spread)
+
+    def _fit_together(
+        self, separate: Tensor, sample: Tensor, compared: np.ndarray, held: Tensor
+    ) -> None:
+        """The largest modes together: as much of the sample as denoises ``held`` windows best."""
+        alone = self.steps.shape[1]
+
+        def mixed(share: float, waves: np.ndarray) -> Tensor:
+            return (1 - share) * separate[waves] + share * sample[waves]
+
+        losses = [_denoising_loss(mixed(share, compared), held) for share in SHARES]
+        self.share = SHARES[int(np.argmin(losses))]
+        for wave in range(len(sample)):
+            values, turned = torch.linalg.eigh(mixed(self.share, np.array([wave]))[0])
+            self.together[wave] = turned.to(self.together)
+            values = values.clamp_min(VARIANCE_FLOOR).unflatten(0, (self.joint, -1))
+            self.variance[wave, alone:] = values.to(self.variance)
 
 
 def _autoregressive(lags: list[Tensor], steps: int) -> Tensor:
@@ -254,9 +348,9 @@ def _shrunk(covariance: Tensor, ridge: float) -> Tensor:
 
 
 def _denoising_loss(model: Tensor, held: Tensor) -> float:
-    """What fields of covariance ``held`` lose where they are denoised by that of ``model``.
+    """What is of covariance ``held`` loses where it is denoised by that of ``model``.
 
-    Karras-weighted and averaged over SIGMAS; both (wave, profile, profile).
+    Karras-weighted and averaged over SIGMAS; both (wave, n, n).
     """
     values, vectors = torch.linalg.eigh(model)
     values = values.clamp_min(VARIANCE_FLOOR)

@@ -71,8 +71,8 @@ class Denoiser(WindowNetwork):
 
     Beside the window it sees what the linear-Gaussian base makes of it, where it is
     (``longitude``: also in longitude) and the day of the year of the window's first step.
-    ``modes`` are those of the base (:class:`slams.gaussian.GaussianBase`); without them the data
-    are taken to be of unit variance.
+    ``modes`` are those of the base (:class:`slams.gaussian.GaussianBase`), of which the
+    ``joint_modes`` largest vary together; without them the data are taken to be of unit variance.
     """
 
     def __init__(
@@ -87,6 +87,7 @@ class Denoiser(WindowNetwork):
         embedding: int = 64,
         longitude: bool = True,
         modes: int = 0,
+        joint_modes: int = 0,
     ) -> None:
         super().__init__(
             window,
@@ -98,8 +99,9 @@ class Denoiser(WindowNetwork):
             embedding=embedding,
             longitude=longitude,
         )
-        self.settings["modes"] = modes
-        self.base = GaussianBase(window, channels, rows, columns, modes) if modes else None
+        self.settings |= {"modes": modes, "joint_modes": joint_modes}
+        shape = window, channels, rows, columns
+        self.base = GaussianBase(*shape, modes, joint_modes) if modes else None
         inputs = self.states if self.base is None else 2 * self.states
         self.net = UNet(inputs + self.context_channels, self.states, width, blocks, embedding)
 

@@ -174,7 +174,7 @@ def train_prior(
 
     The stores hold fields, or latents with the ``autoencoder`` they come from; ``architecture``
     has width, blocks and embedding. ``parameterisation`` says what the network predicts: karras
-    (:class:`slams.prior.Denoiser`, which has modes beside) or eps
+    (:class:`slams.prior.Denoiser`, which has modes and joint_modes beside) or eps
     (:class:`slams.paper.denoiser.EpsDenoiser`).
     """
     starts = training.starts(window, step_hours)
@@ -187,7 +187,7 @@ def train_prior(
     model: Denoiser | EpsDenoiser
     base: GaussianBase | None = None
     if parameterisation == "eps":
-        parts = {key: value for key, value in architecture.items() if key != "modes"}
+        parts = {k: v for k, v in architecture.items() if k not in ("modes", "joint_modes")}
         model = EpsDenoiser(window, *training.shape, **parts, longitude=longitude)
     elif parameterisation == "karras":
         model = Denoiser(window, *training.shape, **architecture, longitude=longitude)
@@ -195,7 +195,8 @@ def train_prior(
     else:
         raise SlamsError(f"prior: parameterisation {parameterisation!r} is not karras or eps")
     if base is not None:
-        _fit_base(base, training, starts, validation, checkpoints / "base.pt", fingerprint, device)
+        windows_of = (training, starts, validation, checked)
+        _fit_base(base, windows_of, checkpoints / "base.pt", fingerprint, device)
 
     measure = eps_loss if parameterisation == "eps" else denoising_loss
 
@@ -234,7 +235,7 @@ def train_prior(
     if world.rank():
         return  # the first process writes
     if base is not None:
-        card["base_ridge"] = base.ridge
+        card |= {"base_ridge": base.ridge, "base_share": base.share}
     prior = Prior(model.cpu(), statistics, step_hours=step_hours, autoencoder=autoencoder)
     write_model(target, curve, card, attributes)
     with atomic(target) as temporary:
@@ -243,9 +244,7 @@ def train_prior(
 
 def _fit_base(
     base: GaussianBase,
-    training: Store,
-    starts: np.ndarray,
-    validation: Store,
+    windows: tuple[Store, np.ndarray, Store, np.ndarray],
     path: Path,
     fingerprint: str,
     device: torch.device,
@@ -255,8 +254,13 @@ def _fit_base(
     Of several processes the first fits it and the others read it.
     """
     if not world.rank() and not _read_base(base, path, fingerprint):
-        base.fit(training, starts, validation)
-        kept = {"fingerprint": fingerprint, "weights": base.state_dict(), "ridge": base.ridge}
+        base.fit(*windows)
+        kept = {
+            "fingerprint": fingerprint,
+            "weights": base.state_dict(),
+            "ridge": base.ridge,
+            "share": base.share,
+        }
         with atomic(path) as temporary:
             weights.save(kept, temporary)
     world.wait(device)
@@ -272,5 +276,5 @@ def _read_base(base: GaussianBase, path: Path, fingerprint: str) -> bool:
     if kept["fingerprint"] != fingerprint:
         return False
     base.load_state_dict(kept["weights"])
-    base.ridge = kept["ridge"]
+    base.ridge, base.share = kept["ridge"], kept["share"]
     return True

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 from worlds import days, store
 
+from slams.composition import Composed
 from slams.errors import SlamsError
 from slams.gaussian import RIDGES, GaussianBase, _autoregressive, _toeplitz
 from slams.prior import Denoiser
+from slams.store import Store
 
 WINDOW, CHANNELS, ROWS, COLUMNS = 3, 2, 4, 8
 SHAPE = (WINDOW, CHANNELS, ROWS, COLUMNS)
@@ -50,15 +52,22 @@ def world(worlds):
     return worlds[0]
 
 
+def checked(worlds) -> tuple[Store, np.ndarray]:
+    """The store for validation, and where its windows begin."""
+    return worlds[1], worlds[1].starts(WINDOW, 24.0)
+
+
 @pytest.fixture(scope="module")
 def fitted(worlds):
     """A function that fits a base with so many modes, once."""
     training, validation = worlds
 
     @cache
-    def fit(modes: int = 100) -> GaussianBase:
-        base = GaussianBase(*SHAPE, modes)
-        base.fit(training, training.starts(WINDOW, 24.0), validation)
+    def fit(modes: int = 100, joint: int = 0) -> GaussianBase:
+        base = GaussianBase(*SHAPE, modes, joint)
+        base.fit(
+            training, training.starts(WINDOW, 24.0), validation, validation.starts(WINDOW, 24.0)
+        )
         return base
 
     return fit
@@ -184,9 +193,12 @@ def test_lags_that_no_process_has_are_drawn_to_the_nearest_that_has():
     torch.testing.assert_close(found[1, :3].real, torch.tensor([1.0, 0.3, 0.1]).double())
 
 
-@pytest.mark.parametrize("modes", [100, 3])
+MODES = pytest.mark.parametrize("modes", [(100,), (3,), (100, 5), (3, 3)])
+
+
+@MODES
 def test_the_roots_and_the_gain_belong_to_one_covariance(fitted, modes):
-    base, sigma = fitted(modes), 0.7
+    base, sigma = fitted(*modes), 0.7
     gain, root = matrix(base, sigma, root=False), matrix(base, sigma, root=True)
     torch.testing.assert_close(gain, gain.T, atol=1e-5, rtol=0)
     values = torch.linalg.eigvalsh(gain)
@@ -194,9 +206,9 @@ def test_the_roots_and_the_gain_belong_to_one_covariance(fitted, modes):
     torch.testing.assert_close(root @ root, sigma**2 * gain, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("modes", [100, 3])
+@MODES
 def test_turning_the_globe_turns_the_estimate(fitted, modes):
-    base, x = fitted(modes), torch.randn(1, *SHAPE)
+    base, x = fitted(*modes), torch.randn(1, *SHAPE)
     one = base.scaled(x.roll(3, -1), torch.ones(1), root=True)
     torch.testing.assert_close(one, base.scaled(x, torch.ones(1), root=True).roll(3, -1))
 
@@ -217,7 +229,7 @@ def test_few_fields_are_drawn_towards_their_diagonal(tmp_path, worlds, fitted, m
 
     def fit() -> tuple[float, float]:
         base = GaussianBase(*SHAPE, 100)
-        base.fit(few, few.starts(WINDOW, 24.0), worlds[1])
+        base.fit(few, few.starts(WINDOW, 24.0), *checked(worlds))
         gain = matrix(base, sigma, root=False)
         left = gain - unit
         error = torch.trace(left @ covariance @ left.T) + sigma**2 * (gain**2).sum()
@@ -229,16 +241,128 @@ def test_few_fields_are_drawn_towards_their_diagonal(tmp_path, worlds, fitted, m
     assert chosen < 0.9 * fit()[1]
 
 
+class Untrained:
+    """The state space of a prior that knows its base and no more."""
+
+    def __init__(self, base: GaussianBase) -> None:
+        self.base, self.state_shape = base, SHAPE
+
+    def denoise(self, x: Tensor, sigma: Tensor, times: np.ndarray) -> Tensor:
+        """The base's estimate."""
+        return self.base.scaled(x, sigma.expand(len(x)), root=False)
+
+
+def led(first: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Fields (step, channel, latitude, longitude) whose second channel follows the first.
+
+    ``first`` (step + 1, ...) is new at every step and is what the second channel has a step later
+    and a cell further east, beside ``other`` (step, ...). At one step the two know nothing of each
+    other. Both (..., latitude, longitude), and so for any number of such.
+    """
+    followed = 0.4 * np.roll(first[:-1], 1, -1) + 0.1 * other
+    return np.stack([first[1:], followed], 1)
+
+
+class TestModesTogether:
+    """What one channel says of another a step later, which modes by themselves cannot know."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def bases(cls, tmp_path_factory):
+        """Of the same windows, with every mode by itself and with all together."""
+        folder = tmp_path_factory.mktemp("led")
+
+        def made(name: str, count: int, seed: int) -> Store:
+            rng = np.random.default_rng(seed)
+            drawn = rng.standard_normal((2 * count + 1, ROWS, COLUMNS))
+            fields = led(drawn[: count + 1], drawn[count + 1 :]).astype("f4")
+            return store(folder, name, days("1990-01-01", count), fields)
+
+        training, validation = made("train", 6000, 0), made("validation", 500, 1)
+        found = []
+        for joint in (0, 100):
+            base = GaussianBase(*SHAPE, 100, joint)
+            starts = (one.starts(WINDOW, 24.0) for one in (training, validation))
+            base.fit(training, next(starts), validation, next(starts))
+            found.append(base)
+        return found
+
+    @staticmethod
+    def errors(sigma: float, gains: list[Tensor], steps: int = WINDOW) -> list[float]:
+        """Of estimates of so many steps with some gains, and the least possible.
+
+        The covariance comes from what each number that was drawn adds to a window.
+        """
+        parts = (2 * steps + 1) * ROWS * COLUMNS
+        drawn = np.eye(parts).reshape(parts, 2 * steps + 1, ROWS, COLUMNS)
+        windows = np.stack([led(one[: steps + 1], one[steps + 1 :]).ravel() for one in drawn], 1)
+        covariance = torch.from_numpy(windows @ windows.T)
+        unit = torch.eye(len(covariance)).double()
+        best = covariance @ torch.linalg.inv(covariance + sigma**2 * unit)
+        return [
+            float(
+                torch.trace((gain - unit) @ covariance @ (gain - unit).T)
+                + sigma**2 * (gain**2).sum()
+            )
+            for gain in (*gains, best)
+        ]
+
+    @pytest.mark.parametrize("sigma", [0.1, 0.4, 2.0])
+    def test_they_are_the_optimal_interpolation_of_the_process(self, bases, sigma):
+        gains = [matrix(base, sigma, root=False) for base in bases]
+        alone, together, best = self.errors(sigma, gains)
+        assert best < together < best + 0.02 * (alone - best)
+
+    @pytest.mark.parametrize("sigma", [0.1, 0.4])
+    def test_what_a_window_knows_of_them_is_not_lost_in_a_longer_trajectory(self, bases, sigma):
+        """It is added as what the network knows, of the windows that hold a step."""
+        steps = 5
+        size = steps * SIZE // WINDOW
+        units = torch.eye(size).view(size, steps, *SHAPE[1:])
+        gains = [
+            Composed(Untrained(base), steps)
+            .denoise(units, torch.tensor(sigma), days("2000-01-01", steps))
+            .view(size, size)
+            .T.double()
+            for base in bases
+        ]
+        alone, together, best = self.errors(sigma, gains, steps)
+        assert best < together < best + 0.5 * (alone - best)
+
+    def test_the_validation_period_says_how_much(self, bases):
+        alone, together = bases
+        assert (alone.joint, alone.share) == (0, 0.0)
+        assert together.joint == CHANNELS * ROWS and together.share >= 0.8
+
+    def test_beyond_a_window_every_mode_is_by_itself(self, bases):
+        alone, together = bases
+        assert alone.apart() is alone
+        apart = together.apart()
+        assert (apart.joint, together.apart() is apart) == (0, True)
+        for wave in range(COLUMNS // 2 + 1):
+            found, expected = apart._over_steps(wave), together._over_steps(wave)
+            torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
+        x, sigma = torch.randn(2, *SHAPE), torch.tensor([0.3, 0.5])
+        seen = [base.scaled(x, sigma, root=False) for base in (alone, apart, together)]
+        assert (seen[1] - seen[0]).abs().max() < 0.3 * (seen[2] - seen[0]).abs().max()
+        longer = together.longer(7)
+        assert longer.variance.shape[2] == 7 and longer.joint == 0
+        torch.testing.assert_close(longer.variance.mean(2), apart.variance.mean(2))
+
+    def test_of_one_step_there_is_nothing_to_join(self):
+        assert GaussianBase(1, CHANNELS, ROWS, COLUMNS, 100, 100).joint == 0
+
+
 @pytest.mark.parametrize("fill", [0.0, np.nan])
 def test_fields_that_do_not_vary_or_are_not_finite_are_refused(tmp_path, worlds, fill):
     empty = store(tmp_path, "train", days("2001-01-01", 9), np.full((9, *SHAPE[1:]), fill, "f4"))
     with pytest.raises(SlamsError, match=r"train.nc: its fields are not finite or do not vary"):
-        GaussianBase(*SHAPE, 100).fit(empty, empty.starts(WINDOW, 24.0), worlds[1])
+        GaussianBase(*SHAPE, 100).fit(empty, empty.starts(WINDOW, 24.0), *checked(worlds))
 
 
 def test_an_untrained_denoiser_is_the_base_and_its_file_keeps_it(worlds):
-    net = Denoiser(*SHAPE, width=[8], longitude=False, modes=100)
-    net.base.fit(worlds[0], worlds[0].starts(WINDOW, 24.0), worlds[1])
+    net = Denoiser(*SHAPE, width=[8], longitude=False, modes=100, joint_modes=3)
+    net.base.fit(worlds[0], worlds[0].starts(WINDOW, 24.0), *checked(worlds))
     x, sigma = torch.randn(2, *SHAPE), torch.tensor([0.4, 3.0])
     expected = net.base.scaled(x, sigma, root=False)
     torch.testing.assert_close(net(x, sigma, torch.zeros(2)), expected)
@@ -248,10 +372,10 @@ def test_an_untrained_denoiser_is_the_base_and_its_file_keeps_it(worlds):
 
 
 def test_the_fit_does_not_depend_on_how_much_is_held_at_once(worlds, fitted, monkeypatch):
-    whole, parts = fitted(3), GaussianBase(*SHAPE, 3)
+    whole, parts = fitted(3, 2), GaussianBase(*SHAPE, 3, 2)
     monkeypatch.setattr("slams.gaussian.BYTES_AT_ONCE", 1)
     monkeypatch.setattr("slams.gaussian.FIELDS_AT_ONCE", 7)
-    parts.fit(worlds[0], worlds[0].starts(WINDOW, 24.0), worlds[1])
+    parts.fit(worlds[0], worlds[0].starts(WINDOW, 24.0), *checked(worlds))
     torch.testing.assert_close(whole.variance, parts.variance, rtol=1e-4, atol=1e-7)
     torch.testing.assert_close(
         matrix(whole, 1.0, root=False), matrix(parts, 1.0, root=False), atol=1e-5, rtol=0

@@ -26,7 +26,9 @@ def prior(tmp_path_factory) -> Prior:
     training = store(folder, "train", times[:300], fields[:300])
     validation = store(folder, "validation", times[300:], fields[300:])
     net = Denoiser(WINDOW, *SHAPE, width=[8], longitude=False, modes=100)
-    net.base.fit(training, training.starts(WINDOW, 24.0), validation)
+    net.base.fit(
+        training, training.starts(WINDOW, 24.0), validation, validation.starts(WINDOW, 24.0)
+    )
     return Prior(net, statistics(), step_hours=24.0)
 
 
