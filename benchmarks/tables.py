@@ -1,6 +1,7 @@
 """An ablation's scores as tables of Markdown: the arms, and the classical analyses by streams.
 
-    python benchmarks/tables.py results/nature [--scores crps rmse spread_skill] [--level all]
+    python benchmarks/tables.py results/nature [--scores crps rmse spread_skill] [--level all] \
+        [--arms pixel-background pixel-both]
 
 Rows are axis values, numbers with their 95 % intervals. Arms of the same streams share their
 classical analyses, which stand once, called by the first such arm. Then, where there is a
@@ -84,13 +85,14 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("--scores", nargs="+", default=["crps", "rmse", "spread_skill"])
     parser.add_argument("--level", default="all")
+    parser.add_argument("--arms", nargs="+", help="these alone")
     options = parser.parse_args()
     table = pd.read_parquet(options.results / "scores.parquet")
     table = table[(table["case"] == "all") & (table["bin"] < 0)]
     table = table[table["level"] == options.level]
     table["label"] = list(map(label_of, table["axis"], table["axis_value"]))
     labels = list(dict.fromkeys(table["label"]))
-    arms = list(dict.fromkeys(table["arm"]))
+    arms = options.arms or list(dict.fromkeys(table["arm"]))
     for score in options.scores:
         of = table[table["score"] == score]
 
@@ -120,6 +122,7 @@ def main() -> None:
         if compared.is_file():
             rows = pd.read_parquet(compared)
             rows["label"] = list(map(label_of, rows["axis"], rows["axis_value"]))
+            rows = rows[rows["arm"].isin(arms)]
             print("\n".join(paired(rows, score, options.level)))
 
 
