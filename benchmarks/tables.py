@@ -1,4 +1,4 @@
-"""An ablation's scores as tables of Markdown: the arms, and the classical analyses by streams.
+r"""An ablation's scores as tables of Markdown: the arms, and the classical analyses by streams.
 
     python benchmarks/tables.py results/nature [--scores crps rmse spread_skill] [--level all] \
         [--arms pixel-background pixel-both]
