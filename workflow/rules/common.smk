@@ -227,7 +227,7 @@ def times_of(year):
 def report_failures(results):
     """Say, last of all, what each failed job said: its message is the one to read."""
     messages = locks.failures(Path(results) / "logs") or [
-        "A job ended without a message of its own: it was killed, or ran out of memory. The same "
-        "command goes on from here; a training from its last checkpoint."
+        "A job ended without a message of its own: it was killed or ran out of memory, or this call "
+        "was told to end. The same command goes on from here; a training from its last checkpoint."
     ]
     print("", *messages, "", sep="\n", file=sys.stderr)
