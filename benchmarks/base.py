@@ -5,7 +5,8 @@
 prints the denoising loss of a trained prior over the validation period by noise level, beside
 that of its base alone, and of any other priors named with --beside, from the same noise; then
 analyses of the test period with the guidance methods that the base allows: CRPS in normalised
-units, spread/skill, and seconds a case.
+units, spread/skill, and seconds a case. With --joint 0 32 64, instead: of bases fitted anew to
+the fields, with so many modes that vary together over the steps.
 """
 
 import argparse
@@ -18,9 +19,10 @@ import xarray as xr
 from torch import Tensor
 
 from slams import verification
+from slams.netcdf import load_dataset
 from slams.observation import BlockMean, EveryNth, degrade
 from slams.posterior import sample
-from slams.prior import Prior
+from slams.prior import Denoiser, Prior
 from slams.recipes import spread_out
 from slams.store import Store
 
@@ -28,6 +30,7 @@ SIGMAS = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 20.0, 100.0, 400.0)
 NOISE, MEMBERS, STEPS, SEED = 0.1, 8, 12, 20261123
 # What is seen: operator, and every how many steps.
 SEEN = {
+    "coarse 2": (BlockMean(2), 4),
     "coarse 4": (BlockMean(4), 4),
     "coarse 8": (BlockMean(8), 4),
     "every 4th": (EveryNth(4), 1),
@@ -96,6 +99,19 @@ def normalised(squares: xr.DataArray, scale: np.ndarray) -> float:
     return float((squares.mean("time") / scale**2).mean())
 
 
+def fitted(results: Path, like: Prior, joint: int) -> tuple[Prior, float]:
+    """A prior in pixel space that knows its base alone, and how long the fit took (s)."""
+    training, validation = (Store(results / f"store/{n}.nc") for n in ("train", "validation"))
+    settings = like.denoiser.settings | {"joint_modes": joint}
+    net = Denoiser(**settings)
+    starts = [store.starts(like.window, like.step_hours) for store in (training, validation)]
+    begin = time.perf_counter()
+    net.base.fit(training, starts[0], validation, starts[1])
+    seconds = time.perf_counter() - begin
+    statistics = load_dataset(results / "statistics.nc")
+    return BaseAlone(net, statistics, step_hours=like.step_hours), seconds
+
+
 def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -103,9 +119,22 @@ def main() -> None:
     parser.add_argument("space", choices=["pixel", "latent"])
     parser.add_argument("--beside", type=Path, nargs="*", default=[], help="other trained priors")
     parser.add_argument("--cases", type=int, default=3)
+    parser.add_argument("--joint", type=int, nargs="+", help="bases with so many joint modes")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     path = arguments.results / f"models/prior-{arguments.space}.pt"
+    if arguments.joint is not None:
+        if arguments.space != "pixel":
+            parser.error("--joint goes with pixel")
+        test = Store(arguments.results / "store/test.nc")
+        print("CRPS (spread/skill) seconds: " + ", ".join(SEEN))
+        for joint in arguments.joint:
+            prior, seconds = fitted(arguments.results, Prior.load(path), joint)
+            base = prior.base
+            assert base is not None
+            print(f"{joint} joint modes, fitted in {seconds:.1f} s, share {base.share:g}")
+            analyses(prior, test, "gaussian", 4, arguments.cases)
+        return
     priors = {"base alone": BaseAlone.load(path), "with its network": Prior.load(path)}
     others = {str(other): Prior.load(other) for other in arguments.beside}
     validation = Store(arguments.results / "store/validation.nc")
