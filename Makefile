@@ -49,7 +49,7 @@ env: .venv/.installed ## make the environment, .venv, with the versions of requi
 	@touch $@
 
 demo: .venv/.installed ## a synthetic planet, from raw files to the report, in minutes
-nature: .venv/.installed ## a model planet with known truth; needs the sample files, some three hours
+nature: .venv/.installed ## a model planet with known truth; needs the sample files, two to three hours
 sample: .venv/.installed ## real files, from ingest to figures; needs the sample files
 demo nature sample:
 	snakemake --cores $(CORES) --configfile config/$@.yaml
