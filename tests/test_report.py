@@ -250,6 +250,19 @@ class TestPictures:
         with pytest.raises(SlamsError, match="cannot be brought to 1,000"):
             report.embedded(paths, 1000)
 
+    def test_one_that_cannot_be_made_smaller_does_not_keep_others_from_it(self, tmp_path):
+        narrow, wide = (described(tmp_path, name) for name in ("narrow", "wide"))
+        rng = np.random.default_rng(0)
+        speckled = rng.integers(0, 256, (900, 640, 3), np.uint8)
+        Image.fromarray(speckled).save(narrow["path"])
+        size = wide["path"].stat().st_size
+        (least,) = report.embedded([narrow], 640 * 900 * 6.5 / 8)  # 64 colours: 6 bits a pixel
+        least = len(base64.b64decode(least["data"]))
+        assert least > size
+        found = report.embedded([narrow, wide], least + round(0.6 * size))
+        assert int(found[0]["width"]) == 640
+        assert len(base64.b64decode(found[1]["data"])) <= 0.6 * size
+
     def test_pale_surfaces_keep_their_colour(self, tmp_path):
         """A grey band must not turn pink for the many colours of a map beside it."""
         rng = np.random.default_rng(0)

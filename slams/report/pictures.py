@@ -12,9 +12,9 @@ from PIL import Image
 from slams.errors import SlamsError
 
 MOST_BYTES: Final = 7_500_000  # of all pictures; in base64 they take a third more
-COLOURS: Final = 256  # of a picture that had to be made smaller
-SURFACES: Final = 64  # of these, those that most pixels have, which stay as they are
-SHRINK: Final = 0.8  # in width and height, at each further try
+# Tried of a picture that has to be made smaller: share of its width and height, colours.
+STEPS: Final = ((1.0, 256), (1.0, 64), (0.8, 64), (0.64, 64), (0.5, 32), (0.4, 32))
+SURFACES: Final = 4  # one colour in so many is kept for those that most pixels have
 LEAST_WIDTH: Final = 640  # pixels
 PNG: Final = b"\x89PNG"
 
@@ -26,7 +26,7 @@ def embedded(
 
     Each has path (of a PNG file), title, caption, finding, section and alt, and may have animation
     (of a GIF file). If all pictures together are larger than `most_bytes`, the largest are made
-    smaller: first to 256 colours, then fewer pixels. Raises SlamsError where a file is missing or
+    smaller: first fewer colours, then fewer pixels. Raises SlamsError where a file is missing or
     of another kind, and where nothing more can be done.
     """
     pictures = [_read(Path(figure["path"]), PNG) for figure in figures]
@@ -55,41 +55,39 @@ def _read(path: Path, mark: bytes) -> bytes:
 
 def _within(pictures: list[bytes], most: int) -> list[bytes]:
     """The pictures, the largest of them made smaller until all have no more than `most` bytes."""
-    pictures = list(pictures)
-    while sum(map(len, pictures)) > most:
-        largest = max(range(len(pictures)), key=lambda i: len(pictures[i]))
-        smaller = _smaller(pictures[largest])
-        if len(smaller) >= len(pictures[largest]):
+    smallest = list(pictures)
+    ahead = [list(STEPS) for _ in pictures]
+    while sum(map(len, smallest)) > most:
+        # One that cannot be made smaller must not keep the others from it.
+        left = [number for number, steps in enumerate(ahead) if steps]
+        if not left:
             raise SlamsError(
-                f"the figures have {sum(map(len, pictures)):,} bytes and cannot be brought to "
+                f"the figures have {sum(map(len, smallest)):,} bytes and cannot be brought to "
                 f"{most:,}: report fewer arms or axis values in one experiment"
             )
-        pictures[largest] = smaller
-    return pictures
+        largest = max(left, key=lambda number: len(smallest[number]))
+        smaller = _smaller(pictures[largest], *ahead[largest].pop(0))
+        # Mixed colours at every edge may take more bytes than the pixels saved.
+        smallest[largest] = min(smallest[largest], smaller, key=len)
+    return smallest
 
 
-def _smaller(content: bytes) -> bytes:
-    """A picture in few colours, or, if it is, with fewer pixels; the same where it is small."""
+def _smaller(content: bytes, share: float, colours: int) -> bytes:
+    """A picture with a share of its width and height, in so many colours; the same if too small."""
     with Image.open(BytesIO(content)) as opened:
-        palette = opened.mode == "P"
         picture = opened.convert("RGB")
-    if palette:
-        width = round(picture.width * SHRINK)
-        if width < LEAST_WIDTH:
+    size = (round(picture.width * share), round(picture.height * share))
+    if share < 1:
+        if size[0] < LEAST_WIDTH:
             return content
-        size = (width, round(picture.height * SHRINK))
         picture = picture.resize(size, Image.Resampling.LANCZOS)
-        # Mixed colours at every edge: to keep them would take more bytes than the pixels saved.
-        reduced = picture.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    else:
-        reduced = _in_few_colours(picture)
     buffer = BytesIO()
-    reduced.save(buffer, "PNG", optimize=True)
+    _in_few_colours(picture, colours).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
-def _in_few_colours(picture: Image.Image) -> Image.Image:
-    """The picture in COLOURS colours: those of its surfaces, and what covers all others best.
+def _in_few_colours(picture: Image.Image, colours: int) -> Image.Image:
+    """The picture in so many colours: those of its surfaces, and what covers all others best.
 
     Coverage alone gives a pale surface some neighbour's tint.
     """
@@ -97,13 +95,13 @@ def _in_few_colours(picture: Image.Image) -> Image.Image:
     found, which, count = np.unique(
         pixels @ np.array([1 << 16, 1 << 8, 1]), return_inverse=True, return_counts=True
     )
-    order = np.argsort(-count)[:SURFACES]
+    order = np.argsort(-count)[: colours // SURFACES]
     often = found[order]
     surfaces = np.stack([often >> 16, often >> 8 & 255, often & 255], axis=1).astype(np.uint8)
-    covering = picture.quantize(COLOURS - len(surfaces), Image.Quantize.MAXCOVERAGE)
-    colours = [*surfaces.ravel().tolist(), *(covering.getpalette() or [])][: 3 * COLOURS]
+    covering = picture.quantize(colours - len(surfaces), Image.Quantize.MAXCOVERAGE)
+    taken = [*surfaces.ravel().tolist(), *(covering.getpalette() or [])][: 3 * colours]
     palette = Image.new("P", (1, 1))
-    palette.putpalette(colours)
+    palette.putpalette(taken)
     reduced = picture.quantize(palette=palette, dither=Image.Dither.NONE)
     # Pillow takes a colour for its neighbour: what is in the palette shall be itself.
     numbers = np.full(len(found), -1)
@@ -111,7 +109,7 @@ def _in_few_colours(picture: Image.Image) -> Image.Image:
     own = numbers[which].ravel()
     exact = np.where(own < 0, np.asarray(reduced).ravel(), own).astype(np.uint8)
     result = Image.frombytes("P", picture.size, exact.tobytes())
-    result.putpalette(colours)
+    result.putpalette(taken)
     return result
 
 
