@@ -138,11 +138,17 @@ def test_scaling_does_the_work_of_every_rule(tmp_path):
     assert found["memory"] > 10 and found["seconds"] > 0
 
 
+def drawn(*names: str) -> set[str]:
+    """The files of some figures."""
+    return {f"{name}.{kind}" for name in names for kind in ("png", "pdf")}
+
+
 @pytest.mark.parametrize("table", scaling_ends.TABLES, ids=lambda table: table[0])
 def test_scaling_reads_raw_files_and_draws(table, tmp_path):
     _, _, made, rules = table
     smallest = {"make_raw_fields": 31, "make_raw_stations": 10, "make_cell": 4, "make_scores": 2}
-    smallest["make_globe"] = 128  # cells
+    smallest |= {"make_globe": 128, "make_statistics": 128}  # cells
+    smallest |= {"make_reports": 2000, "make_residuals": 500, "make_losses": 400}
     scaling_ends.measured(made, smallest[made], tmp_path)
     before = set(tmp_path.rglob("*"))
     for rule in rules:
@@ -154,18 +160,15 @@ def test_scaling_reads_raw_files_and_draws(table, tmp_path):
             "make_raw_fields": set(),
             "make_raw_stations": {"reports.parquet"},
             "make_cell": {"scores.parquet"},
-            "make_globe": {
-                "film.gif",
-                *(
-                    f"{name}.{kind}"
-                    for name in ("maps", "increments", "still", "series")
-                    for kind in ("png", "pdf")
-                ),
-            },
+            "make_globe": {"film.gif", *drawn("maps", "increments", "still", "series")},
             "make_scores": {
-                f"{name}.{kind}"
-                for name in ("averaged", "levels", "profiles", "rank_histograms", "spectra")
-                for kind in ("png", "pdf")
+                "comparisons.parquet",
+                *drawn("averaged", "levels", "profiles", "rank_histograms", "spectra"),
+                *drawn("comparisons"),
             },
+            "make_reports": drawn("stations"),
+            "make_residuals": drawn("operators"),
+            "make_losses": drawn("losses"),
+            "make_statistics": drawn("climate"),
         }[made]
     )
