@@ -69,7 +69,8 @@ class GaussianBase(nn.Module):
         steps = torch.eye(window, dtype=torch.complex64)
         self.register_buffer("steps", steps.repeat(waves, modes - self.joint, 1, 1))
         together = torch.eye(self.joint * window, dtype=torch.complex64)
-        self.register_buffer("together", together.repeat(waves, 1, 1))
+        # Files of priors that have none lack it.
+        self.register_buffer("together", together.repeat(waves, 1, 1), persistent=self.joint > 0)
         self.register_buffer("variance", torch.ones(waves, modes, window))
         self.register_buffer("remainder", torch.ones(waves))
         self.ridge = 0.0

@@ -60,14 +60,12 @@ def checked(worlds) -> tuple[Store, np.ndarray]:
 @pytest.fixture(scope="module")
 def fitted(worlds):
     """A function that fits a base with so many modes, once."""
-    training, validation = worlds
+    training = worlds[0]
 
     @cache
     def fit(modes: int = 100, joint: int = 0) -> GaussianBase:
         base = GaussianBase(*SHAPE, modes, joint)
-        base.fit(
-            training, training.starts(WINDOW, 24.0), validation, validation.starts(WINDOW, 24.0)
-        )
+        base.fit(training, training.starts(WINDOW, 24.0), *checked(worlds))
         return base
 
     return fit
@@ -348,6 +346,11 @@ class TestModesTogether:
         longer = together.longer(7)
         assert longer.variance.shape[2] == 7 and longer.joint == 0
         torch.testing.assert_close(longer.variance.mean(2), apart.variance.mean(2))
+
+    def test_a_file_from_before_they_were_is_read(self, bases):
+        before = {"basis", "steps", "variance", "remainder"}
+        assert set(bases[0].state_dict()) == before
+        assert set(bases[1].state_dict()) == before | {"together"}
 
     def test_of_one_step_there_is_nothing_to_join(self):
         assert GaussianBase(1, CHANNELS, ROWS, COLUMNS, 100, 100).joint == 0
