@@ -28,7 +28,6 @@ from slams.cases import Case
 from slams.classical.blocks import analyse_blocks, no_points, partition
 from slams.classical.ensemble import Sample
 from slams.classical.innovations import innovations
-from slams.classical.localisation import cell_places
 from slams.classical.tuning import Tuned
 from slams.config import load
 from slams.grid import Grid, bilinear
@@ -37,6 +36,7 @@ from slams.observation.degraded import degrade
 from slams.observation.stations import StationOperator
 from slams.observing import Observed
 from slams.store import Store, StoreWriter
+from slams.tapers import cell_places
 
 CONFIG = Path(__file__).parents[1] / "config/config.yaml"
 STEPS, LEVELS, STATIONS, SEED = 5, 10, 5000, 20261127

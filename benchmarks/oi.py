@@ -19,7 +19,6 @@ from slams import experiment
 from slams.classical.blocks import analyse_blocks, no_points, partition
 from slams.classical.ensemble import Sample
 from slams.classical.innovations import innovations
-from slams.classical.localisation import cell_places
 from slams.classical.tuning import gaussian_crps, optimal_interpolation
 from slams.config import load, merge
 from slams.netcdf import load_dataset
@@ -27,6 +26,7 @@ from slams.observing import Observer
 from slams.observing_files import streams_of
 from slams.statistics import Normalisation
 from slams.store import Store
+from slams.tapers import cell_places
 
 CONFIG = Path(__file__).parents[1] / "config/config.yaml"
 

@@ -22,24 +22,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from slams.covariances import VARIANCE_FLOOR, estimate, toeplitz
 from slams.errors import SlamsError
 from slams.store import Store
 
-# The sample covariance of a wavenumber is drawn by one of these shares towards its diagonal: the
-# fields of an archive are few beside the numbers of a profile and a meridian. The validation
-# period says by which.
-RIDGES = (0.003, 0.01, 0.03, 0.1, 0.3, 0.6)
-# Of the covariance of the largest EOFs over the steps, how much is the sample's: the rest has each
-# EOF by itself. The validation period says this, too.
-SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0)
-SIGMAS = torch.logspace(-1.5, 1.5, 13, dtype=torch.float64)  # at which the shares are compared
-COMPARED_WAVES = 8  # so many wavenumbers, evenly spread, compare them
-VARIANCE_FLOOR = 1e-8  # of any mode, normalised units squared
 # A partial correlation of two steps is kept below this, so that an autoregression stays stable.
 PARTIAL_LIMIT = 1 - 1e-6
-WINDOWS = 4096  # at most so many windows of the training period give the covariance over steps
-FIELDS_AT_ONCE = 64
-BYTES_AT_ONCE = 2**29  # of the covariances of the wavenumbers that are fitted together
 
 
 class GaussianBase(nn.Module):
@@ -73,6 +61,7 @@ class GaussianBase(nn.Module):
         self.register_buffer("together", together.repeat(waves, 1, 1), persistent=self.joint > 0)
         self.register_buffer("variance", torch.ones(waves, modes, window))
         self.register_buffer("remainder", torch.ones(waves))
+        self.radius_km: float | None = None
         self.ridge = 0.0
         self.share = 0.0
         self._remade: dict[int, tuple[Any, GaussianBase]] = {}
@@ -167,7 +156,7 @@ class GaussianBase(nn.Module):
             covariance = self._over_steps(wave)
             if steps > window:
                 lags = [torch.diagonal(covariance, -n, 1, 2).mean(1) for n in range(window)]
-                covariance = _toeplitz(_autoregressive(lags, steps))
+                covariance = toeplitz(_autoregressive(lags, steps))
             values, vectors = torch.linalg.eigh(covariance)
             made.steps[wave] = vectors.to(made.steps)
             made.variance[wave] = values.clamp_min(VARIANCE_FLOOR).to(made.variance)
@@ -186,92 +175,26 @@ class GaussianBase(nn.Module):
     def fit(self, store: Store, starts: np.ndarray, validation: Store, checked: np.ndarray) -> None:
         """Estimate the covariance from a store's windows, which begin at ``starts``.
 
-        The shrinkage that denoises the ``validation`` fields best is taken, and so is the share of
-        the sample in the covariance of the largest modes over the steps, by the windows of that
-        period which begin at ``checked``. Raises SlamsError where the fields are not finite or do
-        not vary.
+        The ``validation`` period's windows, which begin at ``checked``, say how much of the sample
+        is taken (:func:`slams.covariances.estimate`). Raises SlamsError where the fields are not
+        finite or do not vary.
         """
-        waves, profile, modes = self.basis.shape
-        compared = np.unique(np.linspace(0, waves - 1, COMPARED_WAVES).round().astype(int))
-        sample, held = (_covariance(fields, compared) for fields in (store, validation))
-        losses = [_denoising_loss(_shrunk(sample, ridge), held) for ridge in RIDGES]
-        self.ridge = RIDGES[int(np.argmin(losses))]
-        found = []
-        for chosen in _parts(np.arange(waves), max(1, BYTES_AT_ONCE // (16 * profile**2))):
-            values, vectors = torch.linalg.eigh(_shrunk(_covariance(store, chosen), self.ridge))
-            # Ascending: the last are the largest.
-            values = values.clamp_min(VARIANCE_FLOOR)
-            kept, vectors = values[:, profile - modes :], vectors[..., profile - modes :]
-            self.basis[chosen] = vectors.to(self.basis)
-            if modes < profile:
-                self.remainder[chosen] = values[:, : profile - modes].mean(1).to(self.remainder)
-            found.append(self._fit_steps(store, starts, chosen, vectors, kept))
-        if self.joint:
-            separate, sample = map(torch.cat, zip(*found, strict=True))
-            _, held = self._second_moments(
-                validation, checked, compared, self.basis[compared].to(sample)
-            )
-            self._fit_together(separate, sample, compared, held)
-
-    def _fit_steps(
-        self, store: Store, starts: np.ndarray, chosen: np.ndarray, vectors: Tensor, values: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Every mode's covariance over the steps of a window, of mean variance ``values``.
-
-        Returns that of the largest modes (wave, joint * step, joint * step), of each by itself and
-        the sample's.
-        """
-        window, alone = self.variance.shape[2], self.steps.shape[1]
-        total, sample = self._second_moments(store, starts, chosen, vectors)
-        size = torch.diagonal(total, dim1=2, dim2=3).real.mean(2).clamp_min(1e-300)
-        white = torch.diag_embed(values[..., None].expand(*values.shape, window))
-        scale = values / size
-        total = (1 - self.ridge) * total * scale[..., None, None] + self.ridge * white
-        variances, turned = torch.linalg.eigh(total[:, :alone])
-        self.steps[chosen] = turned.to(self.steps)
-        self.variance[chosen, :alone] = variances.clamp_min(VARIANCE_FLOOR).to(self.variance)
-        root = scale[:, alone:].sqrt().repeat_interleave(window, 1)
-        sample = sample * root[:, :, None] * root[:, None]
-        separate = torch.zeros_like(sample)
-        for mode in range(self.joint):
-            place = slice(mode * window, (mode + 1) * window)
-            separate[:, place, place] = total[:, alone + mode]
-        return separate, sample
-
-    def _second_moments(
-        self, store: Store, starts: np.ndarray, chosen: np.ndarray, vectors: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Of the amplitudes of windows at the ``chosen`` waves, whose EOFs are ``vectors``.
-
-        Returns (wave, mode, step, step), and of the largest modes (wave, joint * step, joint *
-        step).
-        """
-        window, alone = self.variance.shape[2], self.steps.shape[1]
-        spread = np.unique(np.linspace(0, len(starts) - 1, WINDOWS).round().astype(int))
-        total, largest = torch.zeros(2, dtype=torch.complex128)
-        for part in _parts(starts[spread], FIELDS_AT_ONCE // window + 1):
-            fields = store.batch(part, window)
-            flat = _waves(fields.reshape(-1, *fields.shape[2:]), chosen)
-            amplitude = (flat @ vectors.conj()).unflatten(1, (len(part), window))
-            amplitude = amplitude.permute(0, 3, 1, 2)
-            total = total + amplitude.mT @ amplitude.conj()
-            joined = amplitude[:, alone:].transpose(1, 2).flatten(2)
-            largest = largest + joined.mT @ joined.conj()
-        return total / len(spread), largest / len(spread)
-
-    def _fit_together(
-        self, separate: Tensor, sample: Tensor, compared: np.ndarray, held: Tensor
-    ) -> None:
-        """The largest modes together: as much of the sample as denoises ``held`` windows best."""
-        alone = self.steps.shape[1]
-
-        def mixed(share: float, waves: np.ndarray) -> Tensor:
-            return (1 - share) * separate[waves] + share * sample[waves]
-
-        losses = [_denoising_loss(mixed(share, compared), held) for share in SHARES]
-        self.share = SHARES[int(np.argmin(losses))]
-        for wave in range(len(sample)):
-            values, turned = torch.linalg.eigh(mixed(self.share, np.array([wave]))[0])
+        modes, window = self.variance.shape[1:]
+        found = estimate(
+            (store, starts), (validation, checked), window, modes=modes, joint=self.joint
+        )
+        self.radius_km, self.ridge, self.share = found.radius_km, found.ridge, found.share
+        self.basis.copy_(found.eofs.vectors)
+        self.remainder.copy_(found.eofs.remainder)
+        over, alone = found.over_steps, modes - self.joint
+        for wave in range(len(self.basis)):  # one at a time: they are large
+            values, turned = torch.linalg.eigh(over.own[wave, :alone])
+            self.steps[wave] = turned.to(self.steps)
+            self.variance[wave, :alone] = values.clamp_min(VARIANCE_FLOOR).to(self.variance)
+        if not self.joint:
+            return
+        for wave, covariance in enumerate(over.mixed(self.share)):
+            values, turned = torch.linalg.eigh(covariance)
             self.together[wave] = turned.to(self.together)
             values = values.clamp_min(VARIANCE_FLOOR).unflatten(0, (self.joint, -1))
             self.variance[wave, alone:] = values.to(self.variance)
@@ -306,56 +229,3 @@ def _told(coefficients: list[Tensor], covariance: list[Tensor]) -> Tensor:
     for number, coefficient in enumerate(coefficients):
         total = total + coefficient * covariance[-1 - number]
     return total
-
-
-def _toeplitz(lags: Tensor) -> Tensor:
-    """Hermitian matrices (..., n, n) of the covariances (..., n) with 0, 1, ... steps before."""
-    n = lags.shape[-1]
-    place = torch.arange(n, device=lags.device)
-    apart = place[:, None] - place
-    lower = lags[..., apart.abs()]
-    return torch.where(apart >= 0, lower, lower.conj())
-
-
-def _parts(indices: np.ndarray, size: int) -> list[np.ndarray]:
-    return np.array_split(indices, max(1, -(-len(indices) // size)))
-
-
-def _waves(fields: np.ndarray, chosen: np.ndarray) -> Tensor:
-    """Fields (n, channel, latitude, longitude) as (wave, n, channel * latitude), complex double."""
-    waves = torch.fft.rfft(torch.from_numpy(fields).double(), norm="ortho")[..., chosen]
-    return waves.permute(3, 0, 1, 2).flatten(2)
-
-
-def _covariance(store: Store, chosen: np.ndarray) -> Tensor:
-    """Second moments (wave, profile, profile) of a store's fields at the ``chosen`` waves."""
-    total = torch.zeros((), dtype=torch.complex128)
-    for part in _parts(np.arange(len(store.fields)), FIELDS_AT_ONCE):
-        flat = _waves(np.array(store.fields[part]), chosen)
-        total = total + flat.mT @ flat.conj()
-    covariance = total / len(store.fields)
-    power = torch.diagonal(covariance, dim1=1, dim2=2).real.sum()
-    if not (torch.isfinite(power) and power > 0):
-        raise SlamsError(
-            f"store {store.path}: its fields are not finite or do not vary; look at the periods "
-            "and at the raw files, and build the store again"
-        )
-    return covariance
-
-
-def _shrunk(covariance: Tensor, ridge: float) -> Tensor:
-    diagonal = torch.diag_embed(torch.diagonal(covariance, dim1=1, dim2=2))
-    return (1 - ridge) * covariance + ridge * diagonal
-
-
-def _denoising_loss(model: Tensor, held: Tensor) -> float:
-    """What is of covariance ``held`` loses where it is denoised by that of ``model``.
-
-    Karras-weighted and averaged over SIGMAS; both (wave, n, n).
-    """
-    values, vectors = torch.linalg.eigh(model)
-    values = values.clamp_min(VARIANCE_FLOOR)
-    power = torch.einsum("wam,wab,wbm->wm", vectors.conj(), held, vectors).real
-    noise = SIGMAS[:, None, None] ** 2
-    lost, passed = noise / (values + noise), values / (values + noise)
-    return float(((1 + noise) / noise * (power * lost**2 + noise * passed**2)).mean())

@@ -235,7 +235,11 @@ def train_prior(
     if world.rank():
         return  # the first process writes
     if base is not None:
-        card |= {"base_ridge": base.ridge, "base_share": base.share}
+        card |= {
+            "base_radius_km": base.radius_km,
+            "base_ridge": base.ridge,
+            "base_share": base.share,
+        }
     prior = Prior(model.cpu(), statistics, step_hours=step_hours, autoencoder=autoencoder)
     write_model(target, curve, card, attributes)
     with atomic(target) as temporary:
@@ -258,8 +262,7 @@ def _fit_base(
         kept = {
             "fingerprint": fingerprint,
             "weights": base.state_dict(),
-            "ridge": base.ridge,
-            "share": base.share,
+            "chosen": (base.radius_km, base.ridge, base.share),
         }
         with atomic(path) as temporary:
             weights.save(kept, temporary)
@@ -276,5 +279,5 @@ def _read_base(base: GaussianBase, path: Path, fingerprint: str) -> bool:
     if kept["fingerprint"] != fingerprint:
         return False
     base.load_state_dict(kept["weights"])
-    base.ridge, base.share = kept["ridge"], kept["share"]
+    base.radius_km, base.ridge, base.share = kept["chosen"]
     return True

@@ -10,8 +10,9 @@ from torch import Tensor
 from worlds import days, store
 
 from slams.composition import Composed
+from slams.covariances import RIDGES, toeplitz
 from slams.errors import SlamsError
-from slams.gaussian import RIDGES, GaussianBase, _autoregressive, _toeplitz
+from slams.gaussian import GaussianBase, _autoregressive
 from slams.prior import Denoiser
 from slams.store import Store
 
@@ -169,7 +170,7 @@ def test_a_longer_base_is_made_once_and_anew_for_another_covariance(fitted):
 
 def test_lags_stay_on_their_device():
     lags = [torch.zeros(4, dtype=torch.complex128, device="meta") for _ in range(3)]
-    assert _toeplitz(_autoregressive(lags, 7)).device.type == "meta"
+    assert toeplitz(_autoregressive(lags, 7)).device.type == "meta"
 
 
 def test_a_longer_base_keeps_what_is_left_over(fitted):
@@ -186,7 +187,7 @@ def test_lags_that_no_process_has_are_drawn_to_the_nearest_that_has():
     """Sample covariances of few windows; a stable process of the same variance comes of them."""
     lags = [torch.tensor([2.0 + 0j, 1.0]), torch.tensor([2.5 + 0j, 0.3]), torch.tensor([-3j, 0.1])]
     found = _autoregressive([lag.to(torch.complex128) for lag in lags], 30)
-    assert (torch.linalg.eigvalsh(_toeplitz(found)) > -1e-6).all()
+    assert (torch.linalg.eigvalsh(toeplitz(found)) > -1e-6).all()
     torch.testing.assert_close(found[:, 0].real, torch.tensor([2.0, 1.0]).double())
     torch.testing.assert_close(found[1, :3].real, torch.tensor([1.0, 0.3, 0.1]).double())
 
@@ -234,9 +235,11 @@ def test_few_fields_are_drawn_towards_their_diagonal(tmp_path, worlds, fitted, m
         return base.ridge, float(error)
 
     ridge, chosen = fit()
-    assert ridge > fitted().ridge
-    monkeypatch.setattr("slams.gaussian.RIDGES", RIDGES[:1])
-    assert chosen < 0.9 * fit()[1]
+    monkeypatch.setattr("slams.covariances.RADII", (None,))
+    without_taper, drawn = fit()
+    assert without_taper > max(ridge, fitted().ridge)
+    monkeypatch.setattr("slams.covariances.RIDGES", RIDGES[:1])
+    assert chosen < drawn < 0.9 * fit()[1]
 
 
 class Untrained:
@@ -376,8 +379,8 @@ def test_an_untrained_denoiser_is_the_base_and_its_file_keeps_it(worlds):
 
 def test_the_fit_does_not_depend_on_how_much_is_held_at_once(worlds, fitted, monkeypatch):
     whole, parts = fitted(3, 2), GaussianBase(*SHAPE, 3, 2)
-    monkeypatch.setattr("slams.gaussian.BYTES_AT_ONCE", 1)
-    monkeypatch.setattr("slams.gaussian.FIELDS_AT_ONCE", 7)
+    monkeypatch.setattr("slams.covariances.BYTES_AT_ONCE", 1)
+    monkeypatch.setattr("slams.covariances.FIELDS_AT_ONCE", 7)
     parts.fit(worlds[0], worlds[0].starts(WINDOW, 24.0), *checked(worlds))
     torch.testing.assert_close(whole.variance, parts.variance, rtol=1e-4, atol=1e-7)
     torch.testing.assert_close(

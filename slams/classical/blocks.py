@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from slams.classical.ensemble import Sample
-from slams.classical.localisation import EARTH_RADIUS_KM, cell_places, distances
+from slams.tapers import EARTH_RADIUS_KM, cell_places, distances
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from slams.classical.blocks import Found, Points, analyse_blocks, no_points, par
 from slams.classical.ensemble import CPU, Sample
 from slams.classical.innovations import innovations, sharing
 from slams.classical.interpolation import interpolate
-from slams.classical.localisation import cell_places, unit_vectors
 from slams.classical.persistence import persist
 from slams.classical.tuning import Tuned, tune
 from slams.observation.persistence import Persistence
 from slams.observation.stations import StationOperator
 from slams.observing import Observed, Observer, check_store
 from slams.store import Store
+from slams.tapers import cell_places, unit_vectors
 
 log = logging.getLogger(__name__)
 

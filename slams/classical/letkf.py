@@ -20,8 +20,8 @@ from torch import Tensor
 
 from slams.classical.blocks import Block, Columns
 from slams.classical.innovations import Innovations
-from slams.classical.localisation import distances, taper
 from slams.errors import SlamsError
+from slams.tapers import distances, taper
 
 PLACES_AT_ONCE = 1024  # whose members' products are found together
 REMEDY = "look at the store's fields and at the observations' errors"

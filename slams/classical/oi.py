@@ -23,8 +23,8 @@ from torch import Tensor
 
 from slams.classical.blocks import Block, Columns
 from slams.classical.innovations import Innovations
-from slams.classical.localisation import distances, taper
 from slams.errors import SlamsError
+from slams.tapers import distances, taper
 
 ROUNDING = 1e-3  # of the prior's variance, by which what is left may fall below zero
 TOGETHER = 8  # times as many as a block takes: so few observations have one covariance for all

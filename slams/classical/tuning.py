@@ -20,9 +20,9 @@ from slams.classical.blocks import Analyser, Block, analyse_blocks, no_points
 from slams.classical.ensemble import Sample
 from slams.classical.innovations import Innovations, innovations
 from slams.classical.letkf import LETKF, Members, analogues
-from slams.classical.localisation import cell_places
 from slams.classical.oi import OptimalInterpolation
 from slams.observing import Observed, Observer
+from slams.tapers import cell_places
 
 log = logging.getLogger(__name__)
 

@@ -12,12 +12,12 @@ from slams.cases import Case
 from slams.classical.blocks import Found, Points, analyse_blocks, no_points, partition
 from slams.classical.ensemble import Sample
 from slams.classical.innovations import Innovations, innovations
-from slams.classical.localisation import cell_places, unit_vectors
 from slams.observation import BlockMean, EveryNth, Identity, Observation, Observations
 from slams.observation.degraded import degrade
 from slams.observation.stations import StationOperator
 from slams.observing import Observed
 from slams.statistics import Normalisation
+from slams.tapers import cell_places, unit_vectors
 
 STEPS, FIELDS = 2, 60
 NORMALISATION: Normalisation = IdealPrior(STEPS).normalisation

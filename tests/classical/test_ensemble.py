@@ -10,10 +10,10 @@ from worlds import GRID, IdealPrior, store, weather, with_fields
 
 from slams.classical.blocks import Points, partition
 from slams.classical.ensemble import Sample
-from slams.classical.localisation import cell_places, distances, unit_vectors
 from slams.errors import SlamsError
 from slams.grid import Grid
 from slams.observation import BlockMean
+from slams.tapers import cell_places, distances, unit_vectors
 
 
 def all_of(windows: Sample) -> np.ndarray:

@@ -9,8 +9,8 @@ from direct import PLACES, WIDE, matrix, observed, points_of, run, sample, seen_
 from worlds import GRID, LEVELS
 
 from slams.classical.letkf import LETKF, Members, analogues
-from slams.classical.localisation import distances
 from slams.errors import SlamsError
+from slams.tapers import distances
 
 KINDS = [["blocks"], ["every"], ["stations"], ["blocks", "stations"]]
 

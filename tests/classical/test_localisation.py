@@ -8,16 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import GRID
 
-from slams.classical.localisation import (
-    EARTH_RADIUS_KM,
-    distances,
-    gaspari_cohn,
-    observation_places,
-    taper,
-    unit_vectors,
-)
+from slams.classical.localisation import observation_places
 from slams.errors import SlamsError
 from slams.observation import Masked, Observation
+from slams.tapers import EARTH_RADIUS_KM, distances, gaspari_cohn, taper, unit_vectors
 
 
 def written_out(z: float) -> float:

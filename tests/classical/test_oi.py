@@ -26,12 +26,13 @@ from slams.cases import Case
 from slams.classical.blocks import columns_of, no_points, partition
 from slams.classical.ensemble import Sample
 from slams.classical.innovations import innovations, sharing
-from slams.classical.localisation import observation_places, taper, unit_vectors
+from slams.classical.localisation import observation_places
 from slams.classical.tuning import optimal_interpolation
 from slams.errors import SlamsError
 from slams.observation import BlockMean, EveryNth, Observations
 from slams.observation.degraded import degrade
 from slams.observing import Observed
+from slams.tapers import taper, unit_vectors
 
 ALL = 10**6  # observations a block
 KINDS = [
