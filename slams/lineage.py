@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -109,24 +110,37 @@ def _record_file(name: str) -> Path:
     return RECORDS.joinpath(*(f"@{part}" for part in parts[:-1]), parts[-1])
 
 
-def chain(path: Path | str, *, verify: bool = False) -> Iterator[str]:
+class Reading:
+    """What has been read of files, so that several chains read each of them once."""
+
+    def __init__(self) -> None:
+        self.record = cache(record)
+        self.digits = cache(lambda path: file_hash(path)[:DIGITS])
+
+
+def chain(
+    path: Path | str, *, verify: bool = False, reading: Reading | None = None
+) -> Iterator[str]:
     """The lines that tell where a file comes from: itself, then, indented, what it was made from.
 
     A file that was told already is not told again. verify: read every file and say which is no
     longer the one that was read. Without it only hashes that were never kept are computed.
+    reading: of other chains, if files have not changed since.
 
     Raises SlamsError as `record` does.
     """
-    path = os.path.relpath(path)
-    if record(path) is None:
+    path, reading = os.path.relpath(path), reading or Reading()
+    if reading.record(path) is None:
         raise SlamsError(
             f"{path}: says nothing of its making, and no record of Snakemake's in "
             f"{RECORDS.resolve()} does; give a result, in the folder in which it was made"
         )
-    yield from _lines(path, "", 0, {}, verify)
+    yield from _lines(path, "", 0, {}, verify, reading)
 
 
-def _lines(path: str, kept: str, depth: int, told: dict[str, str], verify: bool) -> Iterator[str]:
+def _lines(
+    path: str, kept: str, depth: int, told: dict[str, str], verify: bool, reading: Reading
+) -> Iterator[str]:
     indent = "  " * depth
     if path in told and kept in ("", told[path]):
         yield f"{indent}{path}  (above)"
@@ -135,18 +149,18 @@ def _lines(path: str, kept: str, depth: int, told: dict[str, str], verify: bool)
     if not Path(path).exists():
         yield f"{indent}{path}  sha256 {kept or 'not kept'}  IS NO LONGER THERE"
         return
-    known = record(path)
+    known = reading.record(path)
     if not kept and not Path(path).is_dir():
-        told[path] = kept = file_hash(path)[:DIGITS]
-    yield f"{indent}{path}  {_hash(path, kept, verify)}{_facts(known)}"
+        told[path] = kept = reading.digits(path)
+    yield f"{indent}{path}  {_hash(path, kept, verify, reading)}{_facts(known)}"
     for name, digits in (known.inputs if known else {}).items():
-        yield from _lines(name, digits, depth + 1, told, verify)
+        yield from _lines(name, digits, depth + 1, told, verify, reading)
 
 
-def _hash(path: str, kept: str, verify: bool) -> str:
+def _hash(path: str, kept: str, verify: bool, reading: Reading) -> str:
     if Path(path).is_dir():
         return "folder"
-    if verify and (now := file_hash(path)[:DIGITS]) != kept:
+    if verify and (now := reading.digits(path)) != kept:
         return f"sha256 {kept}  CHANGED SINCE, now {now}"
     return f"sha256 {kept}"
 

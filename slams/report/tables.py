@@ -93,12 +93,13 @@ def paired(comparisons: pd.DataFrame | None) -> list[dict[str, Any]]:
 
 def wide(scores: pd.DataFrame) -> list[dict[str, Any]]:
     """All scores, one row a cell, method and level, each score with its interval."""
-    keys = ["arm", "axis", "axis_value", "method", "level"]
+    keys = ("arm", "axis", "axis_value", "method", "level")
+    table = summary(scores)
+    groups: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in table[table["score"].isin(SCORES)].itertuples(index=False):
+        groups.setdefault(tuple(getattr(row, key) for key in keys), {})[row.score] = row
     rows = []
-    for key, group in summary(scores).groupby(keys, sort=False):
-        found = {row.score: row for row in group.itertuples(index=False)}
-        if not set(found) & set(SCORES):
-            continue
+    for key, found in groups.items():
         names = dict(zip(keys, key, strict=True))
         names["cell"] = Row(names["axis"], names["axis_value"], {}).label
         rows.append(names | {"scores": [found.get(score) for score in SCORES]})

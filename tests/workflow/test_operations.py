@@ -25,12 +25,12 @@ def inside(tiny: tuple[Copy, Call], monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_result_leads_back_to_raw_files(inside: Path) -> None:
-    kinds = set()
+    kinds, reading = set(), lineage.Reading()
     for path in sorted(Path("results/tiny").rglob("*")):
         own = {"logs", "benchmarks", "checkpoints"} & set(path.parts)
         if path.is_dir() or own or path.name.startswith("."):
             continue
-        lines = list(lineage.chain(path, verify=True))
+        lines = list(lineage.chain(path, verify=True, reading=reading))
         assert lines[0].startswith(f"{path}  sha256 "), lines[0]
         assert any(line.lstrip().startswith(RAW) for line in lines), path
         assert not [line for line in lines if "CHANGED" in line or "NO LONGER" in line]

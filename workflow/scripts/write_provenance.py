@@ -5,7 +5,8 @@ from slams.job import job
 from slams.provenance import atomic
 
 with job(snakemake.log[0]):
-    lines = [line for path in snakemake.input for line in lineage.chain(path)]
+    reading = lineage.Reading()
+    lines = [line for path in snakemake.input for line in lineage.chain(path, reading=reading)]
     print(*lines, sep="\n")
     with atomic(snakemake.output[0]) as path:
         path.write_text("\n".join(lines) + "\n")
