@@ -6,11 +6,12 @@ prints the denoising loss of a trained prior over the validation period by noise
 that of its base alone, and of any other priors named with --beside, from the same noise; then
 analyses of the test period with the guidance methods that the base allows: CRPS in normalised
 units, spread/skill, and seconds a case. With --joint 0 32 64, instead: of bases fitted anew to
-the fields, with so many modes that vary together over the steps.
+the fields, with so many modes that vary together over the steps; each without a taper, too.
 """
 
 import argparse
 import time
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from slams import verification
+from slams import covariances, verification
 from slams.netcdf import load_dataset
 from slams.observation import BlockMean, EveryNth, degrade
 from slams.posterior import sample
@@ -34,6 +35,7 @@ SEEN = {
     "coarse 4": (BlockMean(4), 4),
     "coarse 8": (BlockMean(8), 4),
     "every 4th": (EveryNth(4), 1),
+    "every 2nd": (EveryNth(2), 1),
 }
 METHODS = (("mmps", 2), ("mmps", 4), ("gaussian", 2), ("gaussian", 4), ("gaussian", 8))
 
@@ -128,11 +130,16 @@ def main() -> None:
             parser.error("--joint goes with pixel")
         test = Store(arguments.results / "store/test.nc")
         print("CRPS (spread/skill) seconds: " + ", ".join(SEEN))
-        for joint in arguments.joint:
+        for joint, radii in product(arguments.joint, ((None,), covariances.RADII)):
+            covariances.RADII = radii
             prior, seconds = fitted(arguments.results, Prior.load(path), joint)
             base = prior.base
             assert base is not None
-            print(f"{joint} joint modes, fitted in {seconds:.1f} s, share {base.share:g}")
+            ends = f"ends at {base.radius_km:g} km" if base.radius_km else "none"
+            print(
+                f"{joint} joint modes, fitted in {seconds:.1f} s: taper {ends}, "
+                f"ridge {base.ridge:g}, share {base.share:g}"
+            )
             analyses(prior, test, "gaussian", 4, arguments.cases)
         return
     priors = {"base alone": BaseAlone.load(path), "with its network": Prior.load(path)}

@@ -32,6 +32,7 @@ SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0)
 SIGMAS = torch.logspace(-1.5, 1.5, 13, dtype=torch.float64)  # at which all these are compared
 COMPARED_WAVES = 8  # so many wavenumbers, evenly spread, compare them
 VARIANCE_FLOOR = 1e-8  # of any mode, normalised units squared
+MOST_WINDOWS, RUN = 20_000, 256  # of more windows, runs of so many that are spread evenly
 FIELDS_AT_ONCE, WINDOWS_AT_ONCE = 64, 16
 BYTES_AT_ONCE = 2**29  # of the rows of the matrices that are summed or tapered together
 DOUBLE = torch.complex128
@@ -149,7 +150,8 @@ def estimate(
     the square of channels times rows: 1.4 GB for 10 levels at 1.5 degrees. Raises SlamsError where
     the fields are not finite or do not vary.
     """
-    store, starts = training
+    store, starts = training[0], some_runs(training[1])
+    validation = validation[0], some_runs(validation[1])
     taper = Taper(*store.shape[1:])
     whole = _whole(store, _fields(starts, window, 0))
     waves = np.linspace(0, len(whole) - 1, COMPARED_WAVES).round().astype(int)
@@ -181,9 +183,17 @@ def parts(indices: np.ndarray, size: int) -> list[np.ndarray]:
     return np.array_split(indices, max(1, -(-len(indices) // size)))
 
 
+def some_runs(starts: np.ndarray) -> np.ndarray:
+    """All windows, or of very many some, in runs so long that few pairs of fields are lost."""
+    if len(starts) <= MOST_WINDOWS:
+        return starts
+    runs = parts(starts, RUN)
+    return np.concatenate(runs[:: -(-len(starts) // MOST_WINDOWS)])
+
+
 def in_waves(fields: np.ndarray) -> Tensor:
-    """Fields (n, channel, latitude, longitude) as (wave, n, profile), complex double."""
-    found = torch.fft.rfft(torch.from_numpy(fields).double(), norm="ortho")
+    """Fields (n, channel, latitude, longitude) as (wave, n, profile)."""
+    found = torch.fft.rfft(torch.from_numpy(fields), norm="ortho")
     return found.permute(3, 0, 1, 2).flatten(2)
 
 
@@ -199,7 +209,7 @@ def moments(store: Store, earlier: np.ndarray, lag: int) -> Iterator[tuple[Tenso
         total = torch.zeros(waves, len(chosen), profile, dtype=DOUBLE)
         for some in parts(earlier, FIELDS_AT_ONCE):
             x, y = (in_waves(np.array(store.fields[n])) for n in (some + lag, some))
-            total += x[..., chosen].mT @ y.conj()
+            total += x[..., chosen].mT @ y.conj()  # the sum alone needs double precision
         power = total.abs().sum()
         if not (torch.isfinite(power) and power > 0):
             raise SlamsError(
@@ -309,7 +319,7 @@ def _held(
     own, together, power = torch.zeros(3, dtype=DOUBLE)
     for part in parts(starts, WINDOWS_AT_ONCE):
         fields = store.batch(part, window)
-        flat = in_waves(fields.reshape(-1, *fields.shape[2:]))[waves]
+        flat = in_waves(fields.reshape(-1, *fields.shape[2:]))[waves].to(DOUBLE)
         power = power + flat.abs().square().sum((1, 2)) / window
         amplitude = (flat @ vectors.conj()).unflatten(1, (len(part), window)).transpose(2, 3)
         each = amplitude.transpose(1, 2)  # (wave, mode, window, step)

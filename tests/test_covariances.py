@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from worlds import days, store
 
-from slams.covariances import RADII, Taper, denoising_loss, estimate, moments
+from slams.covariances import RADII, Taper, denoising_loss, estimate, moments, some_runs
 from slams.tapers import cell_places, taper
 
 CHANNELS, ROWS, COLUMNS = 2, 8, 16
@@ -95,3 +95,19 @@ def test_a_window_that_there_can_be(fields):
     assert float(values.min()) > -1e-6 * float(values.max())
     alone = torch.linalg.eigvalsh(found.over_steps.own)
     assert float(alone.min()) > -1e-6 * float(alone.max())
+
+
+def test_of_very_many_windows_some_runs_are_taken(fields, monkeypatch):
+    starts = np.arange(60_000)
+    taken = some_runs(starts)
+    assert 19_000 < len(taken) < 21_000
+    assert taken[0] == 0 and taken[-1] > 59_000
+    ends = np.flatnonzero(np.diff(taken) > 1)
+    assert len(ends) < 100 and set(np.diff(taken)[ends]) <= set(range(500, 530))
+    assert len(some_runs(starts[:20_000])) == 20_000
+    monkeypatch.setattr("slams.covariances.MOST_WINDOWS", 20)
+    monkeypatch.setattr("slams.covariances.RUN", 6)
+    given = (fields, fields.starts(3, 24.0))
+    found = estimate(given, given, 3, modes=PROFILE, joint=5)
+    values = torch.linalg.eigvalsh(found.over_steps.together)
+    assert float(values.min()) > -1e-6 * float(values.max())

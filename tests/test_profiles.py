@@ -20,10 +20,10 @@ def rules(repository: Path) -> dict[str, str]:
     for path in (repository / "workflow/rules").glob("*.smk"):
         pieces = re.split(r"^rule (\w+):", path.read_text(), flags=re.MULTILINE)
         found |= dict(zip(pieces[1::2], pieces[2::2], strict=True))
-        # Of a cell alone, and of all along an axis.
+        # Of a cell alone, of all along an axis, and of all along the paper's axes.
         of_cells = re.split(r'name:\s+f"(\w+)\{batch\.ending\}"', path.read_text())
         for name, text in zip(of_cells[1::2], of_cells[2::2], strict=True):
-            endings = ["", *(f"_{axis}" for axis in (*AXES, NO_AXIS[0]))]
+            endings = ["", *(f"_{axis}" for axis in (*AXES, "axes", NO_AXIS[0]))]
             found |= {name + ending: text.partition("    rule:")[0] for ending in endings}
     assert {"assimilate_cell", "verify_cell_noise", "train_prior"} < set(found)
     return found

@@ -1,7 +1,7 @@
 """One cell: an arm at an axis value, all its cases in one job; then its scores, and all cells'.
 
 The classical analyses of a set of streams are made once, for all the arms that have it. With
-cells_together a job makes all cells of an arm along an axis: a rule an axis, whose name it ends in.
+cells_together a job makes all cells of an arm along one or more axes, in which the rule's name ends.
 """
 
 for batch in BATCHES:
@@ -29,7 +29,7 @@ for batch in BATCHES:
         params:
             code=code("assimilate_cell"),
             arm=batch.of_first(arm_of),
-            axis=batch.of_first(axis_settings),
+            axes=batch.of_axes(axis_settings),
             cases=config["cases"],
             steps=experiment.case_steps(config),
             sampler=batch.of_first(sampler_of),
@@ -64,7 +64,7 @@ for batch in BATCHES:
             gpu=int(config["classical"]["device"] != "cpu"),
         params:
             code=code("analyse_classically"),
-            axis=batch.of_first(axis_settings),
+            axes=batch.of_axes(axis_settings),
             cases=config["cases"],
             steps=experiment.case_steps(config),
             step_hours=experiment.step_hours(config),

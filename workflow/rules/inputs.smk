@@ -144,18 +144,18 @@ def sampler_of(wildcards):
 
 
 class Batch:
-    """What is made by one job: a cell, or with cells_together those of an arm along an ``axis``.
+    """What is made by one job: a cell, or with cells_together those of an arm along some ``axes``.
 
-    ``ending`` is that of a rule's name, ``label`` that of its logs.
+    ``name`` is what they are called together: a rule's name ends in it, and its logs are called so.
     """
 
-    def __init__(self, axis=None):
-        self.ending = f"_{axis}" if axis else ""
-        self.label = axis or "{axis}-{value}"
+    def __init__(self, name=None, axes=()):
+        self.ending = f"_{name}" if name else ""
+        self.label = name or "{axis}-{value}"
         self.levels = [
             level
             for level in dict.fromkeys(cell[1:] for cell in CELLS)
-            if level[0] == axis
+            if level[0] in axes
         ] or [("{axis}", "{value}")]
 
     def files(self, folder, name):
@@ -183,6 +183,15 @@ class Batch:
         """What all cells have in common, from the first."""
         return lambda wildcards: of_cell(self._cells(wildcards)[0])
 
+    def of_axes(self, of_cell):
+        """What the cells of an axis have in common, by axis."""
+
+        def found(wildcards):
+            cells = {cell.axis: cell for cell in self._cells(wildcards)}
+            return {axis: of_cell(cell) for axis, cell in cells.items()}
+
+        return found
+
     def _cells(self, wildcards):
         known = dict(wildcards.items())
         return [
@@ -197,10 +206,20 @@ class Batch:
         ]
 
 
-# Rules that make cells stand in a loop over these.
-BATCHES = [Batch()]
-if config["cells_together"]:
-    BATCHES = [Batch(axis) for axis in dict.fromkeys(axis for _, axis, _ in CELLS)]
+def batches():
+    """What the cells are made in: the rules that make them stand in a loop over these."""
+    if not config["cells_together"]:
+        return [Batch()]
+    axes = list(dict.fromkeys(axis for _, axis, _ in CELLS))
+    if config["cells_together"] == "axis":
+        return [Batch(axis, [axis]) for axis in axes]
+    # An arm has all of the paper's axes or none of them; not every arm has another.
+    shared = [axis for axis in axes if axis in experiment.DEGRADED]
+    others = [Batch(axis, [axis]) for axis in axes if axis not in shared]
+    return [Batch("axes", shared), *others] if shared else others
+
+
+BATCHES = batches()
 
 
 def cell_inputs(wildcards):

@@ -29,7 +29,7 @@ with (
                 names=streams.split("+"),
                 axis=cell.axis,
                 value=float(cell.value),
-                settings=params.axis,
+                settings=params.axes[cell.axis],
                 streams=streams_of(cell.given),
                 cases=params.cases,
                 steps=params.steps,

@@ -36,7 +36,7 @@ with (
                 arm=params.arm,
                 axis=cell.axis,
                 value=float(cell.value),
-                settings=params.axis,
+                settings=params.axes[cell.axis],
                 streams=streams_of(cell.given),
                 cases=params.cases,
                 steps=params.steps,
