@@ -19,7 +19,7 @@ from torch import Tensor
 
 from slams.errors import SlamsError
 from slams.store import Store
-from slams.tapers import EARTH_RADIUS_KM, gaspari_cohn, unit_vectors
+from slams.tapers import distances, gaspari_cohn, unit_vectors
 
 # Covariances end at one of these distances (km; None: nowhere), and that of a wavenumber is drawn
 # by one of these shares towards its diagonal. The validation period says which, the shares tried
@@ -49,8 +49,7 @@ class Taper:
         longitude = 360 / columns * np.arange(columns)
         places = unit_vectors(np.tile(latitude, columns), np.repeat(longitude, rows))
         first = unit_vectors(latitude, np.zeros(rows))
-        cosine = (places @ first.T).clamp(-1.0, 1.0)
-        self._away = EARTH_RADIUS_KM * torch.arccos(cosine).view(columns, rows, rows)
+        self._away = distances(places, first).view(columns, rows, rows)
 
     def __call__(self, covariance: Tensor, chosen: Tensor, radius_km: float | None) -> Tensor:
         """Rows numbered ``chosen`` of covariances (wave, chosen, profile), complex double, tapered.
@@ -72,8 +71,8 @@ class Eofs:
     """``vectors`` (wave, profile, mode), ascending, and their ``variance`` (wave, mode).
 
     ``largest`` (wave, joint, joint) are the covariances of the largest where nothing is drawn to a
-    diagonal, scaled to that variance: ``scale`` (wave, mode) is their share of it. ``remainder``
-    (wave,) is the mean variance of what they leave.
+    diagonal, scaled to have that variance; ``scale`` (wave, mode) is what a variance there is
+    multiplied by. ``remainder`` (wave,) is the mean variance of what they leave.
     """
 
     vectors: Tensor
@@ -89,7 +88,7 @@ class Eofs:
 
     @classmethod
     def of(cls, covariance: Tensor, ridge: float, modes: int, joint: int) -> "Eofs":
-        """The first of covariances (wave, profile, profile), drawn towards their diagonal."""
+        """So many ``modes`` of covariances (wave, profile, profile), drawn to their diagonal."""
         found = []
         cut = covariance.shape[1] - modes
         for one in covariance.unbind():
@@ -157,9 +156,11 @@ def estimate(
     waves = np.linspace(0, len(whole) - 1, COMPARED_WAVES).round().astype(int)
     waves = np.unique(waves)
     held = _whole(validation[0], _fields(validation[1], window, 0))[waves].to(DOUBLE)
-    candidates = []
+    candidates, pieces = [], _rows(*whole.shape[:2])
     for radius in RADII:
-        tapered = torch.cat([taper(whole[:, n], n, radius)[waves] for n in _rows(whole)], 1)
+        tapered = torch.cat(
+            [taper(whole[:, n], n, radius)[waves] for n in _rows(*whole.shape[:2])], 1
+        )
         ridge = _best_ridge(tapered, held)
         candidates.append((radius, ridge, Eofs.of(tapered, ridge, modes, joint)))
     over = _over_steps(store, starts, window, taper, candidates, waves)
@@ -169,7 +170,7 @@ def estimate(
         for share in SHARES if joint else SHARES[:1]:
             losses[radius, ridge, share] = _window_loss(model, eofs, share, seen, rest)
     radius, ridge, share = min(losses, key=lambda chosen: losses[chosen])
-    for n in _rows(whole):
+    for n in pieces:
         whole[:, n] = taper(whole[:, n], n, radius).to(whole)
     eofs = Eofs.of(whole, ridge, modes, joint)
     del whole
@@ -205,7 +206,7 @@ def moments(store: Store, earlier: np.ndarray, lag: int) -> Iterator[tuple[Tenso
     """
     channels, rows, columns = store.shape
     profile, waves = channels * rows, columns // 2 + 1
-    for chosen in parts(np.arange(profile), max(1, BYTES_AT_ONCE // (16 * waves * profile))):
+    for chosen in _rows(waves, profile):
         total = torch.zeros(waves, len(chosen), profile, dtype=DOUBLE)
         for some in parts(earlier, FIELDS_AT_ONCE):
             x, y = (in_waves(np.array(store.fields[n])) for n in (some + lag, some))
@@ -216,7 +217,7 @@ def moments(store: Store, earlier: np.ndarray, lag: int) -> Iterator[tuple[Tenso
                 f"store {store.path}: its fields are not finite or do not vary; look at the "
                 "periods and at the raw files, and build the store again"
             )
-        yield torch.from_numpy(chosen), total
+        yield chosen, total
 
 
 def shrunk(covariance: Tensor, ridge: float) -> Tensor:
@@ -258,9 +259,8 @@ def _whole(store: Store, fields: np.ndarray) -> Tensor:
     return torch.cat(rows, 1)
 
 
-def _rows(whole: Tensor) -> list[Tensor]:
-    """Numbers of the rows that are tapered together."""
-    waves, profile, _ = whole.shape
+def _rows(waves: int, profile: int) -> list[Tensor]:
+    """Numbers of the rows of matrices (wave, profile, profile) that are held at once."""
     size = max(1, BYTES_AT_ONCE // (16 * waves * profile))
     return [torch.from_numpy(part) for part in parts(np.arange(profile), size)]
 

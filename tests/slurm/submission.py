@@ -12,16 +12,6 @@ import yaml
 from working_copy import TINY, Call, Copy
 
 LIMIT = 1800  # seconds a call may take on busy cores
-# Of the tiny workflow what asks for something else of a cluster: every further arm and level would
-# ask for the same again, and a job of SLURM's takes longer to start than theirs to run.
-ALL = ["background", "stations", "imagery"]
-FEWER = {
-    "arms": [
-        {"name": "latent-both", "space": "latent", "streams": ALL},
-        {"name": "pixel-no-background", "space": "pixel", "streams": ALL[1:]},
-    ],
-    "axes": {"noise": {"values": []}},
-}
 
 
 def slurm(*command: str) -> str:
@@ -44,8 +34,10 @@ class Submission:
     def __init__(
         self, copy: Copy, *arguments: str, keys: dict[str, Any] | None = None, name: str = "call"
     ) -> None:
-        files = [TINY, f"{name}.yaml"]
-        (copy / files[-1]).write_text(yaml.safe_dump(FEWER | (keys or {})))
+        files = [TINY]
+        if keys is not None:
+            files.append(f"{name}.yaml")
+            (copy / files[-1]).write_text(yaml.safe_dump(keys))
         # Without accounting only squeue knows of the jobs; the file system is not a shared one.
         call = [sys.executable, "-m", "snakemake", *arguments]
         call += ["--workflow-profile", "profiles/slurm", "--slurm-status-command", "squeue"]
