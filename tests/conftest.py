@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from slams.config import load, merge
+from slams.config import check, load, merge
+from slams.errors import ConfigError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -40,3 +41,23 @@ def configuration() -> Callable[..., dict[str, Any]]:
         return merge(base, load(REPOSITORY / f"config/{name}.yaml"), keys or {})
 
     return merged
+
+
+@pytest.fixture
+def schema() -> dict[str, Any]:
+    """The schema of every key."""
+    return load(REPOSITORY / "config/schema.yaml")
+
+
+@pytest.fixture
+def fault(
+    configuration: Callable[..., dict[str, Any]], schema: dict[str, Any]
+) -> Callable[..., str]:
+    """A function that gives the message about the demo's configuration with some keys changed."""
+
+    def message(keys: dict[str, Any], name: str = "demo") -> str:
+        with pytest.raises(ConfigError) as caught:
+            check(configuration(name, keys), schema)
+        return str(caught.value)
+
+    return message
