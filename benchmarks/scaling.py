@@ -104,7 +104,7 @@ def measured(rule: str, count: int, spacing: float, folder: Path) -> None:
         store = Store(folder / "train.nc")
         fit_persistence(store, statistics_of, steps=1, step_hours=24.0, coarse=4)
     if rule == "fit_stations":
-        from slams.observation.stations import fit as fit_stations  # noqa: PLC0415
+        from slams.observation.stations_fit import fit as fit_stations  # noqa: PLC0415
 
         fit_stations(
             reports,

@@ -1,6 +1,6 @@
 """Between the state and thermometers at 2 m: what stations reported, and their regression.
 
-The fitted stations (`slams.observation.stations.fit`) are a data set; here is what it says of a
+The fitted stations (`slams.observation.stations_fit.fit`) are a data set; here is what it says of a
 time and a place, without torch, for whoever assimilates stations and whoever verifies by them.
 """
 

@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 class Stations:
     """What verification by stations takes.
 
-    ``fitted`` is what `slams.observation.stations.fit` gives; ``table`` the reports of the test
+    ``fitted`` is what `slams.observation.stations_fit.fit` gives; ``table`` the reports of the test
     period (`slams.archives.station_set.read`), or a function that gives those of some times.
     """
 

@@ -9,8 +9,9 @@ from worlds import GRID, LEVELS, SCALE, cartesian, days, statistics, store, weat
 
 from slams.errors import SlamsError
 from slams.grid import bilinear
-from slams.observation import rows, stations
-from slams.observation.stations import StationOperator, fit, hold_out, observe
+from slams.observation import rows, stations_fit
+from slams.observation.stations import StationOperator, observe
+from slams.observation.stations_fit import fit, hold_out
 from slams.statistics import Normalisation, evaluate
 
 STATISTICS = statistics()
@@ -367,7 +368,7 @@ def test_a_fit_in_pieces_is_that_of_the_whole(world, result, monkeypatch):
         asked.append(len(times))
         return table[table["time"].isin(times)]
 
-    monkeypatch.setattr(stations, "TIMES_A_PIECE", 7)
+    monkeypatch.setattr(stations_fit, "TIMES_A_PIECE", 7)
     monkeypatch.setattr(rows, "ROWS_A_PIECE", 501)
     found = fitted(of, training)
     assert max(asked) == 7

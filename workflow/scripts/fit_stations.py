@@ -6,7 +6,7 @@ from slams.archives import station_set
 from slams.grid import Grid
 from slams.job import job
 from slams.netcdf import load_dataset
-from slams.observation.stations import fit
+from slams.observation.stations_fit import fit
 from slams.provenance import atomic, attributes
 from slams.store import Store
 
