@@ -99,6 +99,17 @@ def exact_covariance(window: int = WINDOW) -> Tensor:
     return torch.from_numpy(np.block(blocks))
 
 
+def optimal(covariance: Tensor, sigma: float) -> Tensor:
+    """The gain of the best linear estimate of what has a covariance, from it and white noise."""
+    return covariance @ torch.linalg.inv(covariance + sigma**2 * torch.eye(len(covariance)))
+
+
+def error(gain: Tensor, covariance: Tensor, sigma: float) -> float:
+    """Expected square of the error of the estimate by any gain, in closed form."""
+    left = gain - torch.eye(len(gain))
+    return float(torch.trace(left @ covariance @ left.T) + sigma**2 * (gain**2).sum())
+
+
 def test_before_it_is_fitted_it_is_the_preconditioning_of_unit_variance():
     base, x = GaussianBase(*SHAPE, 100), torch.randn(2, *SHAPE)
     sigma = torch.tensor([0.3, 5.0])
@@ -111,14 +122,9 @@ def test_before_it_is_fitted_it_is_the_preconditioning_of_unit_variance():
 def test_fitted_it_is_the_optimal_interpolation_of_the_process(fitted, sigma):
     """The error of the estimate, in closed form for any matrix L, is near the least possible."""
     covariance, unit = exact_covariance(), torch.eye(SIZE).double()
-
-    def error(gain: Tensor) -> float:
-        left = gain - unit
-        return float(torch.trace(left @ covariance @ left.T) + sigma**2 * (gain**2).sum())
-
-    best = error(covariance @ torch.linalg.inv(covariance + sigma**2 * unit))
-    white = error(unit / (1 + sigma**2))
-    ours = error(matrix(fitted(), sigma, root=False))
+    best = error(optimal(covariance, sigma), covariance, sigma)
+    white = error(unit / (1 + sigma**2), covariance, sigma)
+    ours = error(matrix(fitted(), sigma, root=False), covariance, sigma)
     assert ours < best + 0.06 * (white - best)
 
 
@@ -135,20 +141,14 @@ def test_a_longer_base_is_that_of_the_longer_process(fitted, sigma):
     """The process depends on one step before it, and the base was fitted to windows of three."""
     steps = 7
     covariance = exact_covariance(steps)
-    unit = torch.eye(len(covariance)).double()
-
-    def error(gain: Tensor) -> float:
-        left = gain - unit
-        return float(torch.trace(left @ covariance @ left.T) + sigma**2 * (gain**2).sum())
-
     size = len(covariance)
     units = torch.eye(size).view(size, steps, *SHAPE[1:])
     gain = fitted().longer(steps).scaled(units, torch.full((size,), sigma), root=False)
-    best = error(covariance @ torch.linalg.inv(covariance + sigma**2 * unit))
-    alone = exact_covariance(1)
-    alone = torch.kron(torch.eye(steps).double(), alone)
-    single = error(alone @ torch.linalg.inv(alone + sigma**2 * unit))
-    assert error(gain.view(size, size).T.double()) < best + 0.1 * (single - best)
+    best = error(optimal(covariance, sigma), covariance, sigma)
+    alone = torch.kron(torch.eye(steps).double(), exact_covariance(1))
+    single = error(optimal(alone, sigma), covariance, sigma)
+    ours = error(gain.view(size, size).T.double(), covariance, sigma)
+    assert ours < best + 0.1 * (single - best)
 
 
 def test_a_base_of_no_more_steps_is_itself(fitted):
@@ -298,15 +298,8 @@ class TestModesTogether:
         drawn = np.eye(parts).reshape(parts, 2 * steps + 1, ROWS, COLUMNS)
         windows = np.stack([led(one[: steps + 1], one[steps + 1 :]).ravel() for one in drawn], 1)
         covariance = torch.from_numpy(windows @ windows.T)
-        unit = torch.eye(len(covariance)).double()
-        best = covariance @ torch.linalg.inv(covariance + sigma**2 * unit)
-        return [
-            float(
-                torch.trace((gain - unit) @ covariance @ (gain - unit).T)
-                + sigma**2 * (gain**2).sum()
-            )
-            for gain in (*gains, best)
-        ]
+        best = optimal(covariance, sigma)
+        return [error(gain, covariance, sigma) for gain in (*gains, best)]
 
     @pytest.mark.parametrize("sigma", [0.1, 0.4, 2.0])
     def test_they_are_the_optimal_interpolation_of_the_process(self, bases, sigma):
