@@ -86,7 +86,7 @@ def thermometers(grid: Grid, rng: np.random.Generator) -> xr.Dataset:
             "weights": (("station", "corner"), weights),
             "fixed": (("station", "place"), np.zeros((STATIONS, 2))),
         },
-        attrs={"levels_used": 1},
+        attrs={"levels_hPa": np.arange(LEVELS)[-1:]},
     )
 
 

@@ -89,9 +89,19 @@ class Regression:
     def of(
         cls, fitted: xr.Dataset, normalisation: Normalisation, times: np.ndarray
     ) -> "Regression":
-        """That of the fitted stations at ``times``."""
-        used = int(fitted.attrs["levels_used"])
-        levels = slice(len(normalisation.levels) - used, None)
+        """That of the fitted stations at ``times``.
+
+        Raises SlamsError where they were fitted on other levels than the state's lowest.
+        """
+        expected = np.atleast_1d(fitted.attrs["levels_hPa"])
+        used = len(expected)
+        levels = slice(max(0, len(normalisation.levels) - used), None)
+        if not np.array_equal(normalisation.levels[levels], expected):
+            raise SlamsError(
+                f"operators/stations.nc was fitted on the levels {_named(expected)} hPa, the "
+                f"state's lowest are {_named(normalisation.levels[levels])} hPa: fit the stations "
+                "on the levels of the state"
+            )
         coefficient = fitted["coefficient"].values
         indices, weights = fitted["indices"].values, fitted["weights"].values
         fields = evaluate(normalisation.coefficients[:, levels], times)
@@ -116,6 +126,10 @@ class Regression:
         anomaly = _at(fields[..., self.levels, :, :], self.indices, self.weights) - self.reference
         predicted: Array = np.einsum("...tls,l->...ts", anomaly, self.slope) + self.constant
         return predicted
+
+
+def _named(levels: Array) -> str:
+    return ", ".join(f"{level:g}" for level in levels)
 
 
 def _at(fields: np.ndarray, indices: NDArray[np.int64], weights: Array) -> Array:

@@ -52,6 +52,15 @@ def test_padding_is_the_fields_own_continuation(width):
     torch.testing.assert_close(padded, on_sphere(rows, columns), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("width", [1, 2, 5])
+def test_the_derivative_of_padding_is_its_adjoint_and_can_be_derived_again(width):
+    x = torch.randn(2, ROWS, COLUMNS).double().requires_grad_()
+    y = torch.randn(2, ROWS + 2 * width, COLUMNS + 2 * width).double()
+    (back,) = torch.autograd.grad(pad_sphere(x, width), x, y)
+    torch.testing.assert_close((back * x).sum(), (pad_sphere(x, width) * y).sum())
+    assert torch.autograd.gradgradcheck(lambda x: pad_sphere(x, width) ** 2, x)
+
+
 def test_padding_takes_any_leading_dimensions():
     x = torch.randn(2, 3, 4, ROWS, COLUMNS)
     torch.testing.assert_close(pad_sphere(x, 1)[1, 2, 3], pad_sphere(x[1, 2, 3], 1))

@@ -154,5 +154,5 @@ def thermometers(
             "fixed": (("station", "place"), np.zeros((count, 2))),
         },
         coords={"station": [f"S{number:04d}" for number in range(count)]},
-        attrs={"levels_used": 1},
+        attrs={"levels_hPa": LEVELS[-1:]},
     )

@@ -119,9 +119,9 @@ def fit(
     air_temperature in K), paired with the fields of ``store`` by time; or it is a function that
     gives the table of some times, so that the period need not be in memory. Returns ``coefficient
     (predictor)``, and per station ``bias`` and ``error_variance`` (K, K²), ``observations``,
-    ``held_out`` and what the position gives. What is common to all stations comes from those that
-    are not held out, so that the others say nothing of any analysis. Raises SlamsError where too
-    few observations coincide with fields.
+    ``held_out`` and what the position gives; the attribute ``levels_hPa`` says of which levels.
+    What is common to all stations comes from those that are not held out, so that the others say
+    nothing of any analysis. Raises SlamsError where too few observations coincide with fields.
     """
     places = _places(part for _, part in _pieces(table, store.times))
     if places.empty:
@@ -179,7 +179,7 @@ def fit(
         )
     result = result.isel(station=np.flatnonzero(used_here))
     result.attrs = {
-        "levels_used": levels_used,
+        "levels_hPa": normalisation.levels[used].astype(float),
         "residual_standard_deviation_K": errors.remaining,
         "left_out_as_gross": len(rows) - int(errors.count.sum()),
         "left_out_as_moved": moved,

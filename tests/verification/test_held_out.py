@@ -45,7 +45,7 @@ def fitted() -> xr.Dataset:
             "fixed": (("station", "place"), rng.uniform(0, 1, (COUNT, 2))),
         },
         {"station": NAMES},
-        {"levels_used": USED},
+        {"levels_hPa": LEVELS[-USED:]},
     )
 
 
@@ -350,3 +350,10 @@ def test_a_fit_of_another_grid_is_refused():
     regression = Regression.of(FIT, NORMALISATION, TIMES[0])
     with pytest.raises(SlamsError, match="fitted on 8 x 16 cells, the fields have 4 x 8"):
         regression.temperature(np.zeros((STEPS, len(LEVELS), 4, 8)))
+
+
+@pytest.mark.parametrize("levels", [[700.0, 925.0], [850.0, 700.0], [10.0, 500.0, 700.0, 850.0]])
+def test_a_fit_of_other_levels_is_refused(levels):
+    told = ", ".join(f"{level:g}" for level in levels)
+    with pytest.raises(SlamsError, match=f"fitted on the levels {told} hPa, the state's lowest"):
+        Regression.of(FIT.assign_attrs(levels_hPa=levels), NORMALISATION, TIMES[0])
