@@ -38,8 +38,9 @@ def losses(curves: Mapping[str, pd.DataFrame]) -> Figure:
             # A likelihood may be negative, and a small range has no tick at a power of ten.
             if low > 0 and high > LOGARITHMIC_RANGE * low:
                 axes.set_yscale("log")
-            minutes = curve["seconds"].max() / 60
-            axes.set_title(f"{name} ({minutes:.1f} min)")
+            seconds = curve["seconds"].max()
+            took = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+            axes.set_title(f"{name} ({took})")
             axes.set_xlabel("optimiser step")
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         for i, axes in enumerate(grid):
