@@ -4,7 +4,7 @@ Tensors are (batch, channel, latitude, longitude), rows from north to south, cel
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, cast
 
@@ -14,35 +14,24 @@ from torch.nn import functional as F
 
 from slams.errors import SlamsError
 
+Linear = Callable[[Tensor, int], Tensor]
 
-class _Pad(torch.autograd.Function):
-    """The padding of :func:`pad_sphere`, whose derivative is the adjoint of it.
 
-    Automatic differentiation would fill a field with zeros for each slice that is taken of it: a
-    seventh of the time of guidance through a decoder (docs/benchmarks.md).
+class _WithAdjoint(torch.autograd.Function):
+    """A linear function of a field and a width, whose derivative is the ``adjoint`` given.
+
+    Automatic differentiation of the padding would fill a field with zeros for each slice that is
+    taken of it: a seventh of the time of guidance through a decoder (docs/benchmarks.md).
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, width: int) -> Tensor:
-        ctx.width = width
-        return _padded(x, width)
+    def forward(ctx: Any, x: Tensor, width: int, function: Linear, adjoint: Linear) -> Tensor:
+        ctx.rest = width, adjoint, function
+        return function(x, width)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        return _Fold.apply(gradient, ctx.width), None
-
-
-class _Fold(torch.autograd.Function):
-    """The adjoint of the padding: what stands beyond an edge is added to the cell it is of."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, width: int) -> Tensor:
-        ctx.width = width
-        return _folded(x, width)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        return _Pad.apply(gradient, ctx.width), None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        return _WithAdjoint.apply(*gradients, *ctx.rest), None, None, None
 
 
 def _padded(x: Tensor, width: int) -> Tensor:
@@ -64,6 +53,7 @@ def _padded(x: Tensor, width: int) -> Tensor:
 
 
 def _folded(x: Tensor, width: int) -> Tensor:
+    """The adjoint of the padding: what stands beyond an edge is added to the cell it is of."""
     half = (x.shape[-1] - 2 * width) // 2
     inside = x[..., width:-width].clone()
     inside[..., -width:] += x[..., :width]
@@ -86,7 +76,7 @@ def pad_sphere(x: Tensor, width: int) -> Tensor:
     the northern neighbour of the first row at longitude L is that same row at L + 180 degrees.
     ``x`` (..., latitude, longitude), an even number of longitudes and at least ``width`` of either.
     """
-    return cast(Tensor, _Pad.apply(x, width)) if width else x
+    return cast(Tensor, _WithAdjoint.apply(x, width, _padded, _folded)) if width else x
 
 
 class SphereConv2d(nn.Conv2d):
