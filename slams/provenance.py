@@ -81,18 +81,26 @@ def code_files(script: Path | str, package_root: Path = PACKAGE) -> list[Path]:
     return sorted(found)
 
 
-def _imported_files(path: Path, root: Path) -> Iterator[Path]:
+def _imported_files(path: Path, root: Path) -> tuple[Path, ...]:
     """The package's files that one file's import statements name."""
     status = path.stat()
+    return _looked_up(path, root, status.st_mtime_ns, status.st_size)
+
+
+@cache
+def _looked_up(path: Path, root: Path, _modified: int, _size: int) -> tuple[Path, ...]:
+    """The same of a file as it is now: a call of snakemake asks for each some forty times."""
     package = _package_of(path, root)
-    for level, name in _imports(path, status.st_mtime_ns, status.st_size):
+    found: dict[Path, None] = {}
+    for level, name in _imports(path):
         parts = name.split(".") if name else []
         if level:
             if not package:
                 continue
             parts = [*package[: len(package) - level + 1], *parts]
         if parts and parts[0] == root.name:
-            yield from _module_files(parts[1:], root)
+            found |= dict.fromkeys(_module_files(parts[1:], root))
+    return tuple(found)
 
 
 def _package_of(path: Path, root: Path) -> tuple[str, ...]:
@@ -102,13 +110,11 @@ def _package_of(path: Path, root: Path) -> tuple[str, ...]:
     return (root.name, *path.relative_to(root).parent.parts)
 
 
-@cache
-def _imports(path: Path, _modified: int, _size: int) -> tuple[tuple[int, str], ...]:
+def _imports(path: Path) -> Iterator[tuple[int, str]]:
     """The (level, dotted name) of everything that a file's import statements may load.
 
     `from a import b` gives a.b, which is a module or a name in one: the caller looks.
     """
-    names: list[tuple[int, str]] = []
     pending: list[ast.AST] = [ast.parse(path.read_bytes(), filename=str(path))]
     while pending:
         node = pending.pop()
@@ -116,11 +122,10 @@ def _imports(path: Path, _modified: int, _size: int) -> tuple[tuple[int, str], .
         within = (ast.stmt, ast.ExceptHandler, ast.match_case)
         pending += [child for child in ast.iter_child_nodes(node) if isinstance(child, within)]
         if isinstance(node, ast.Import):
-            names += [(0, alias.name) for alias in node.names]
+            yield from ((0, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             prefix = f"{node.module}." if node.module else ""
-            names += [(node.level, f"{prefix}{alias.name}") for alias in node.names]
-    return tuple(names)
+            yield from ((node.level, f"{prefix}{alias.name}") for alias in node.names)
 
 
 def _module_files(parts: Sequence[str], root: Path) -> Iterator[Path]:
