@@ -1,7 +1,7 @@
 """The grid in blocks of cells that are analysed together, and the loop over them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Protocol
 
@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slams.classical.ensemble import Sample
+from slams.classical.ensemble import Sample, few
 from slams.tapers import EARTH_RADIUS_KM, cell_places, distances
+
+DIRECTIONS = 32  # of the windows' space, in which a block's states are compared with observations
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,22 @@ class Columns:
 
     places: Tensor
     states: Tensor
+    known: dict[str, Tensor] = field(default_factory=dict, repr=False)  # of these same columns
+
+    @property
+    def leading(self) -> Tensor:
+        """The directions (w, d) that hold nearly all that the states vary by in w windows.
+
+        They are scaled: ``leading @ leading.T`` is about X' X / w, X the states (q r, w) of these
+        few windows about their mean. Every case and every radius of OI asks for them.
+        """
+        if "leading" not in self.known:
+            states = few(self.states, 2).flatten(0, 1)
+            states = states - states.mean(1, keepdim=True)
+            size, direction = torch.linalg.eigh(states.T @ states / states.shape[1])
+            scale = size[-DIRECTIONS:].clamp_min(0.0).sqrt()
+            self.known["leading"] = direction[:, -DIRECTIONS:] * scale
+        return self.known["leading"]
 
 
 class Analyser(Protocol):
@@ -106,9 +124,9 @@ def columns_of(
         before = first * (band.shape[3] // (end - first))
         for block in of_band:
             states = band.index_select(3, torch.from_numpy(block.cells - before).to(band.device))
-            columns = [
-                Columns(at_cells[block.cells], states.flatten(1, 2).permute(2, 1, 0).contiguous())
-            ]
+            states = states.flatten(1, 2).permute(2, 1, 0).contiguous()
+            known = sample.known.setdefault(block.cells.tobytes(), {})
+            columns = [Columns(at_cells[block.cells], states, known)]
             if len(block.stations):
                 at = points.images[..., block.stations]
                 columns.append(Columns(at_points[block.stations], at.permute(2, 1, 0)))

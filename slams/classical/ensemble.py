@@ -19,6 +19,7 @@ from slams.store import Store
 CPU = torch.device("cpu")
 LEAST = 8  # windows that are called a sample
 FIELDS_AT_ONCE = 64  # that go through the operators
+COMPARED = 200  # windows that are enough to compare observations by
 
 
 class Sample:
@@ -55,6 +56,8 @@ class Sample:
         self.turns = _turns(len(chosen), rotations, store.shape[2], seed)
         self.store, self.normalisation, self.steps = store, normalisation, steps
         self.device = device
+        # What was found out about some cells' departures, by these cells: cases share it.
+        self.known: dict[bytes, dict[str, Tensor]] = {}
         dataset = normalisation.dataset
         self.about_climatology = np.array_equal(
             dataset["reference"].values, dataset["climatology"].values
@@ -99,6 +102,11 @@ class Sample:
         with torch.no_grad():
             middle = predict(base)
             return torch.cat([predict(base + window) - middle for window in self.windows()])
+
+
+def few(values: Tensor, dim: int) -> Tensor:
+    """Every how-manieth of a dimension's windows: at least COMPARED, if there are so many."""
+    return values.movedim(dim, 0)[:: max(1, values.shape[dim] // COMPARED)].movedim(0, dim)
 
 
 def _turns(windows: int, rotations: int, columns: int, seed: int) -> np.ndarray:

@@ -7,11 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slams.classical.ensemble import Sample
+from slams.classical.ensemble import Sample, few
 from slams.classical.localisation import observation_places
 from slams.observing import Observed
 
-COMPARED = 200  # windows by which observations are compared
 ROWS = 1024  # of a covariance that are found together
 
 
@@ -39,15 +38,10 @@ class Innovations:
         """The images about their mean, (m, n): those of a value lie together, to be selected."""
         return (self.images - self.images.mean(0)).T.contiguous()
 
-    @property
-    def stride(self) -> int:
-        """Every how-manieth window is enough where observations are only compared."""
-        return max(1, len(self.images) // COMPARED)
-
     @cached_property
     def few(self) -> Tensor:
-        """The images of every ``stride``-th window about their mean, (m, windows)."""
-        images = self.images[:: self.stride]
+        """The images of a few windows about their mean, (m, windows), to be compared."""
+        images = few(self.images, 0)
         return (images - images.mean(0)).T.contiguous()
 
     @cached_property

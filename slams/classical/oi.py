@@ -29,7 +29,6 @@ from slams.tapers import distances, taper
 ROUNDING = 1e-3  # of the prior's variance, by which what is left may fall below zero
 TOGETHER = 8  # times as many as a block takes: so few observations have one covariance for all
 LARGEST = 16384  # and no more than so many, whose covariance takes 1 GB
-DIRECTIONS = 32  # of a block's states, by which observations are chosen
 CELLS = 16  # of a block, over which the taper is averaged for that
 REMEDY = (
     "look at the store's fields, at the observations' errors, and at classical.oi.radii_km, of "
@@ -141,13 +140,8 @@ class OptimalInterpolation:
         counts for each; to choose one after the other by what is new was no better.
         """
         seen = self.seen
-        states = cells.states[..., :: seen.stride].to(seen.few).flatten(0, 1)
-        states = states - states.mean(1, keepdim=True)
-        count = states.shape[1]
-        # Few directions hold nearly all that states have in common with anything.
-        size, direction = torch.linalg.eigh(states.T @ states / count)
-        leading = direction[:, -DIRECTIONS:] * size[-DIRECTIONS:].clamp_min(0.0).sqrt()
-        common = (seen.few @ leading).square().sum(1)[near] / count
+        leading = cells.leading.to(seen.few)
+        common = (seen.few @ leading).square().sum(1)[near] / len(leading)
         some = cells.places[:: max(1, len(cells.places) // CELLS)]
         reach = taper(some, seen.places, self.radius_km).square().mean(0)
         reach = reach[seen.place[near]].to(common)
