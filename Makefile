@@ -57,7 +57,7 @@ demo nature sample:
 	@echo "Report: $(CURDIR)/results/$@/report.html"
 
 test: .venv/.installed ## all tests
-	OMP_NUM_THREADS=1 python -m pytest --numprocesses $(CORES)
+	OMP_NUM_THREADS=1 python -m pytest --numprocesses $(CORES) --dist worksteal
 
 lint: .venv/.installed ## the linters; changes nothing
 	ruff check .
