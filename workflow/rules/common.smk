@@ -1,5 +1,6 @@
 """What the rules share: checked configuration, names of files, hashes of code."""
 
+import gc
 import os
 import sys
 from itertools import groupby
@@ -24,6 +25,9 @@ try:
     check(config, Path(workflow.basedir) / "config" / "schema.yaml")
 except SlamsError as error:
     stop(error)
+
+# A plan of thousands of jobs is objects that stay: looking through them for garbage takes a sixth of it.
+gc.set_threshold(100_000, 50, 1000)
 
 # Threads that wait must not spin: on shared cores that makes training several times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
