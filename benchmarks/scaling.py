@@ -97,6 +97,13 @@ def measured(rule: str, count: int, spacing: float, folder: Path) -> None:
         rng = np.random.default_rng(0)
         for _ in range(200):  # the batches of 200 steps; the network does not depend on years
             store.batch(rng.choice(starts, 16), 3)
+    if rule == "fit_base":
+        from slams.gaussian import GaussianBase  # noqa: PLC0415
+
+        store = Store(folder / "train.nc")
+        starts = store.starts(3, 24.0)
+        base = GaussianBase(3, *store.shape, modes=300, joint=64)
+        base.fit(store, starts, store, starts[::4])
     if rule == "fit_persistence":
         from slams.observation.persistence_fit import fit as fit_persistence  # noqa: PLC0415
 
@@ -243,12 +250,14 @@ def child(arguments: list[str]) -> None:
     print(json.dumps({"memory": used.ru_maxrss / 1024, "seconds": used.ru_utime + used.ru_stime}))
 
 
+STORE = ("regrid_era5", "fit_statistics", "build_store")  # which make what the others read
 RULES = (
     "regrid_era5",
     "fit_statistics",
     "build_store",
     "encode_latents",
     "train_prior",
+    "fit_base",
     "fit_persistence",
     "fit_stations",
     "fit_imagery",
@@ -264,8 +273,8 @@ def report(name: str, values: list[float], rows: dict[str, list[dict[str, float]
         print(f"{rule:18s}" + "".join(f"{cell:>20s}" for cell in cells))
 
 
-def of_fields(piece: int) -> None:
-    """The rules between raw files and analyses, by fields and by cells."""
+def of_fields(piece: int, wanted: list[str] | None) -> None:
+    """The rules between raw files and analyses, by fields and by cells: the ``wanted``, or all."""
     for name, sizes in (
         ("fields", [(count, 5.625) for count in FIELDS]),
         ("cells", [(200, spacing) for spacing in SPACINGS]),
@@ -275,9 +284,10 @@ def of_fields(piece: int) -> None:
             with tempfile.TemporaryDirectory() as folder:
                 for rule in RULES:
                     size = (str(count), str(spacing))
-                    rows[rule].append(in_a_process(rule, *size, folder, piece=piece))
+                    if rule in STORE or not wanted or rule in wanted:
+                        rows[rule].append(in_a_process(rule, *size, folder, piece=piece))
         values = [c if name == "fields" else float(np.prod(Grid(s).shape)) for c, s in sizes]
-        report(name, values, rows)
+        report(name, values, {rule: found for rule, found in rows.items() if found})
 
 
 def of_ends(piece: int, wanted: list[str] | None) -> None:
@@ -301,6 +311,7 @@ def main() -> None:
     parser.add_argument("--piece", type=int, default=series.PIECE >> 20, help="MB")
     parser.add_argument("--store", type=Path)
     parser.add_argument("--only", choices=("fields", "ends"), help="measure these alone")
+    parser.add_argument("--rules", nargs="+", choices=RULES, help="of the fields, these alone")
     parser.add_argument(
         "--tables", nargs="+", help="of the ends, these alone, by what they grow with"
     )
@@ -315,7 +326,7 @@ def main() -> None:
         f"{base['imports']['memory']:.0f} MB"
     )
     if given.only != "ends":
-        of_fields(given.piece)
+        of_fields(given.piece, given.rules)
     if given.only != "fields":
         of_ends(given.piece, given.tables)
     if given.prior and given.store:
