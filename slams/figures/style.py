@@ -18,10 +18,11 @@ from slams.provenance import atomic
 
 WIDTH_INCHES: Final = 9.0
 DOTS_PER_INCH: Final = 160
-# Okabe and Ito's colours without yellow and black, and two of Tol's: distinct to colour-blind
-# readers. Beyond eight arms the colours repeat, with another marker and line.
+# Okabe and Ito's colours without yellow and black, and four of Tol's: distinct to colour-blind
+# readers. Beyond ten arms the colours repeat, with another marker and line.
 COLOURS: Final = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#882255", "#999933"),
+    *("#332288", "#117733"),
 )
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 LINES: Final = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
