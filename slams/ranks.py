@@ -22,7 +22,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from lightning_fabric.plugins.environments import SLURMEnvironment
 from torch import distributed
 
 from slams import world
@@ -35,6 +34,8 @@ from slams.provenance import atomic
 # an orphan of a killed call.
 PATIENCE = timedelta(days=2)
 LOST = "by peer"  # what gloo and NCCL say of a process that is gone
+OF_STEP = ("SLURM_", "SRUN_")
+OF_JOB = ("SLURM_CLUSTER_NAME", "SLURM_CONF", "SLURM_JOB_ID", "SLURM_JOBID")
 PARTING = 30.0  # seconds that the others have to end when one has failed
 
 Work = Callable[[Any, torch.device], None]
@@ -81,7 +82,7 @@ def _launch(task: Any, path: Path, devices: int, nodes: int) -> None:
     script = Path(task.scriptdir) / f"{task.rule}.py"
     call = [sys.executable, "-m", "slams.ranks", str(script), str(description)]
     if nodes > 1:
-        started = [_on_nodes(call, devices, nodes)]
+        started = [_on_nodes(call, devices, nodes, max(1, task.threads // devices))]
         asked = _wait(started)
     else:
         claimed = claim_several(task.params.device, devices)
@@ -139,21 +140,41 @@ def _here(
     return started
 
 
-def _on_nodes(call: list[str], devices: int, nodes: int) -> subprocess.Popen[bytes]:
-    """Let srun start a process for each device of the allocation's nodes."""
-    found = int(os.environ.get("SLURM_JOB_NUM_NODES", "1"))
-    if found != nodes:
+def _on_nodes(call: list[str], devices: int, nodes: int, threads: int) -> subprocess.Popen[bytes]:
+    """Let srun start a process of ``threads`` for each device of the allocation's nodes."""
+    job, names = _allocation()
+    if len(names) != nodes:
         raise ConfigError(
-            f"trainer.nodes: {nodes}, but this job runs on {found} node(s); let Snakemake submit "
-            "it to SLURM (profiles/slurm), or set trainer.nodes to 1"
+            f"trainer.nodes: {nodes}, but this job runs on {len(names) or 'no'} nodes of SLURM; "
+            "let Snakemake submit it (profiles/slurm), or set trainer.nodes to 1"
         )
-    slurm = SLURMEnvironment()
-    meeting = f"tcp://{slurm.main_address}:{slurm.main_port}"
+    # Jobs of one node meet at other ports. The first process is on the first node.
+    address = os.environ.get("MASTER_ADDR", names[0])
+    meeting = f"tcp://{address}:{os.environ.get('MASTER_PORT', 15_000 + job % 10_000)}"
     # overlap: the step that this process is in has the same devices.
     srun = ["srun", f"--nodes={nodes}", f"--ntasks={nodes * devices}"]
     srun += [f"--ntasks-per-node={devices}", "--overlap", "--kill-on-bad-exit=1"]
+    srun += [f"--cpus-per-task={threads}"]
+    # What SLURM's variables say of this step, srun would take for what the new one may have.
+    kept = {k: v for k, v in os.environ.items() if k in OF_JOB or not k.startswith(OF_STEP)}
     own = {"SLAMS_MEETING": meeting, "LOCAL_WORLD_SIZE": str(devices)}
-    return subprocess.Popen([*srun, *call], env={**os.environ, **own})
+    return subprocess.Popen([*srun, *call], env=kept | own)
+
+
+def _allocation() -> tuple[int, list[str]]:
+    """The SLURM job that this is in, and its nodes; no node outside of SLURM.
+
+    SLURM itself is asked: the variables tell of the step, which is on one node.
+    """
+    job = os.environ.get("SLURM_JOB_ID", "")
+    if not job:
+        return 0, []
+
+    def said(*command: str) -> str:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    listed = said("squeue", "--noheader", "--jobs", job, "--format", "%N").strip()
+    return int(job), said("scontrol", "show", "hostnames", listed).split()
 
 
 def _wait(started: list[subprocess.Popen[bytes]]) -> bool:

@@ -324,7 +324,7 @@ def test_a_process_that_dies_takes_the_others_along():
 
 
 def test_several_nodes_need_a_job_of_slurm(tmp_path, monkeypatch, capsys):
-    monkeypatch.delenv("SLURM_JOB_NUM_NODES", raising=False)
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     with pytest.raises(SystemExit):
         run_script(task(tmp_path / "a", nodes=2, script=LASTING))
-    assert "trainer.nodes: 2, but this job runs on 1 node(s)" in capsys.readouterr().err
+    assert "trainer.nodes: 2, but this job runs on no nodes of SLURM" in capsys.readouterr().err

@@ -32,7 +32,12 @@ class Submission:
     """A call of snakemake in a copy that submits its jobs; `name` tells two of one copy apart."""
 
     def __init__(
-        self, copy: Copy, *arguments: str, keys: dict[str, Any] | None = None, name: str = "call"
+        self,
+        copy: Copy,
+        *arguments: str,
+        keys: dict[str, Any] | None = None,
+        name: str = "call",
+        gpu_partition: str = "gpu",
     ) -> None:
         files = [TINY]
         if keys is not None:
@@ -46,7 +51,9 @@ class Submission:
         call += ["--group-components", "cell=6", "classical=9", "operators=4", "report=1"]
         call += ["--cores", "2", "--configfile", *files]
         self.said = copy / f"{name}.txt"
-        names = {"SLAMS_PARTITION": "cpu", "SLAMS_GPU_PARTITION": "gpu"}
+        names = {"SLAMS_PARTITION": "cpu", "SLAMS_GPU_PARTITION": gpu_partition}
+        # Both nodes are this machine, and the second one's name is no address.
+        names["MASTER_ADDR"] = "127.0.0.1"
         with self.said.open("wb") as file:
             self.process = subprocess.Popen(
                 call,

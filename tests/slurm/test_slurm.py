@@ -1,7 +1,10 @@
-"""A real SLURM: end to end, over a time limit, past a drained node, two calls at once."""
+"""A real SLURM: end to end, a time limit, a drained node, two calls at once, two nodes."""
 
+import json
 import re
+import shutil
 
+import numpy as np
 import pandas as pd
 from submission import Submission, Submit, remove, slurm, wait
 from working_copy import Call, Copy
@@ -95,3 +98,29 @@ def test_two_calls_at_once(finished: Copy, submit: Submit) -> None:
         assert len(call.jobs()) == 1
     assert (finished / "results/tiny/operators/stations.nc").is_file()
     assert (finished / "results/tiny/figures/climate.pdf").is_file()
+
+
+def test_a_training_on_two_nodes(finished: Copy, submit: Submit) -> None:
+    """Four processes, which srun starts and which meet by TCP: the loss curve of the one."""
+    model = finished / "results/tiny/models/prior-pixel.pt"
+    alone = pd.read_csv(model.with_suffix(".csv"))
+    shutil.rmtree(finished / "results/tiny/models/checkpoints")
+    keys = {"device": "cpu", "trainer": {"devices": 2, "nodes": 2}}
+    call = submit(
+        "results/tiny/models/prior-pixel.pt",
+        *("--forcerun", "train_prior"),
+        keys=keys,
+        gpu_partition="pair",
+    )
+    done = call.end()
+    assert done.status == 0, done.text
+    (job,) = call.jobs().values()
+    assert state(job) == "COMPLETED" and "NumNodes=2" in job
+    assert json.loads(model.with_suffix(".json").read_text())["processes"] == 4
+    together = pd.read_csv(model.with_suffix(".csv"))
+    assert list(together["step"]) == list(alone["step"])
+    for column in ("train_loss", "validation_loss"):
+        np.testing.assert_allclose(together[column], alone[column], rtol=1e-4)
+    logs = finished / "results/tiny/logs/train_prior"
+    for name in ("pixel.log", *(f"pixel.log.rank{rank}" for rank in (1, 2, 3))):
+        assert "step 20 of 20: " in (logs / name).read_text()

@@ -149,6 +149,24 @@ def station_lists():
     return names
 
 
+def training_resources():
+    """What a training takes of a machine, or of a cluster's nodes: trainer.devices, trainer.nodes."""
+    devices, nodes = (config["trainer"][key] for key in ("devices", "nodes"))
+    if nodes == 1:
+        given = workflow.global_resources.get("gpu")
+        most = devices if given is None or given.value is None else given.value
+        # Snakemake would ask for as many as there may be, and say nothing.
+        if workflow.is_main_process and most < devices:
+            stop(
+                f"trainer.devices is {devices}, and this call may take gpu={most}: give it "
+                f"--resources gpu={devices}, with whatever else a profile has under resources"
+            )
+        return {"gpu": devices, "nodes": 1}
+    # A node's: the executor's step, which is on one of them, would ask for all of gpu there.
+    cpus = max(devices, config["threads"]["training"])
+    return {"gpu": 0, "nodes": nodes, "gres": f"gpu:{devices}", "cpus_per_task": cpus}
+
+
 def store(split, space="pixel"):
     """The description of a split's store of what a prior learns from: fields, or latents."""
     folder = space.replace("latent", "latents") if is_latent(space) else "store"

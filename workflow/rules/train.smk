@@ -23,8 +23,7 @@ rule train_autoencoder:
         ENVIRONMENT
     threads: config["threads"]["training"]
     resources:
-        gpu=config["trainer"]["devices"] * config["trainer"]["nodes"],
-        nodes=config["trainer"]["nodes"],
+        **training_resources(),
     params:
         code=code("train_autoencoder"),
         autoencoder=config["autoencoder"],
@@ -111,8 +110,7 @@ rule train_prior:
         ENVIRONMENT
     threads: config["threads"]["training"]
     resources:
-        gpu=config["trainer"]["devices"] * config["trainer"]["nodes"],
-        nodes=config["trainer"]["nodes"],
+        **training_resources(),
     params:
         code=code("train_prior"),
         prior=lambda w: experiment.prior_settings(config, w.space),
@@ -197,8 +195,7 @@ rule fit_imagery:
         ENVIRONMENT
     threads: config["threads"]["training"]
     resources:
-        gpu=config["trainer"]["devices"] * config["trainer"]["nodes"],
-        nodes=config["trainer"]["nodes"],
+        **training_resources(),
     params:
         code=code("fit_imagery"),
         imagery=config["operators"]["imagery"],
