@@ -53,9 +53,10 @@ def test_a_gpu_for_the_rules_that_take_one(rules: dict[str, str], slurm: dict[st
     with_gpu = {name for name, text in rules.items() if re.search(r"^\s+gpu=1", text, re.M)}
     asking = {name for name, asked in slurm["set-resources"].items() if "gpu" in asked}
     assert with_gpu and asking == with_gpu
-    # The others say themselves how many (trainer.devices). Without tasks=0 the plugin may start a
+    # Trainings say themselves how many (trainer.devices). Without tasks=0 the plugin may start a
     # script once a GPU.
-    several = {name for name, text in rules.items() if re.search(r"^\s+gpu=", text, re.M)}
+    say = r"^\s+(gpu=|\*\*training_resources\(\))"
+    several = {name for name, text in rules.items() if re.search(say, text, re.M)}
     alone = {name for name, asked in slurm["set-resources"].items() if asked.get("tasks") == 0}
     assert with_gpu < several and alone == several
 
