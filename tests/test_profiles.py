@@ -8,8 +8,6 @@ import pytest
 import yaml
 import yte
 
-from slams.experiment import AXES, NO_AXIS
-
 NAMES = ("SLAMS_ACCOUNT", "SLAMS_PARTITION", "SLAMS_GPU_PARTITION")
 
 
@@ -20,12 +18,13 @@ def rules(repository: Path) -> dict[str, str]:
     for path in (repository / "workflow/rules").glob("*.smk"):
         pieces = re.split(r"^rule (\w+):", path.read_text(), flags=re.MULTILINE)
         found |= dict(zip(pieces[1::2], pieces[2::2], strict=True))
-        # Of a cell alone, of all along an axis, and of all along the paper's axes.
+        # Of a cell alone; those of several cells ask for what it does.
         of_cells = re.split(r'name:\s+f"(\w+)\{batch\.ending\}"', path.read_text())
         for name, text in zip(of_cells[1::2], of_cells[2::2], strict=True):
-            endings = ["", *(f"_{axis}" for axis in (*AXES, "axes", NO_AXIS[0]))]
-            found |= {name + ending: text.partition("    rule:")[0] for ending in endings}
-    assert {"assimilate_cell", "verify_cell_noise", "train_prior"} < set(found)
+            found[name] = text.partition("    rule:")[0]
+            assert f'batch.group("{name}")' in found[name]
+            assert re.search(rf'\*\*batch\.asks\(\s*"{name}"', found[name])
+    assert {"assimilate_cell", "verify_cell", "train_prior"} < set(found)
     return found
 
 
@@ -50,13 +49,13 @@ def test_every_rule_stands_in_the_table(rules: dict[str, str], slurm: dict[str, 
 
 
 def test_a_gpu_for_the_rules_that_take_one(rules: dict[str, str], slurm: dict[str, Any]) -> None:
-    with_gpu = {name for name, text in rules.items() if re.search(r"^\s+gpu=1", text, re.M)}
+    with_gpu = {name for name, text in rules.items() if re.search(r"\bgpu=1\b", text)}
     asking = {name for name, asked in slurm["set-resources"].items() if "gpu" in asked}
     assert with_gpu and asking == with_gpu
     # Trainings say themselves how many (trainer.devices). Without tasks=0 the plugin may start a
     # script once a GPU.
-    say = r"^\s+(gpu=|\*\*training_resources\(\))"
-    several = {name for name, text in rules.items() if re.search(say, text, re.M)}
+    say = r"\bgpu=|\*\*training_resources\(\)"
+    several = {name for name, text in rules.items() if re.search(say, text)}
     alone = {name for name, asked in slurm["set-resources"].items() if asked.get("tasks") == 0}
     assert with_gpu < several and alone == several
 

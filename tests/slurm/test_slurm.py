@@ -100,6 +100,20 @@ def test_two_calls_at_once(finished: Copy, submit: Submit) -> None:
     assert (finished / "results/tiny/figures/climate.pdf").is_file()
 
 
+def test_cells_share_a_job(finished: Copy, submit: Submit) -> None:
+    """Two of three values: rules of their own names have the table's row of a cell alone."""
+    keys = {"cells_together": 2, "axes": {"noise": {"values": [0.5, 1, 2]}}}
+    call = submit("results/tiny/cells/latent-both/noise-1/scores.parquet", keys=keys)
+    done = call.end()
+    assert done.status == 0, done.text
+    classical, cells = call.jobs().values()
+    assert state(classical) == state(cells) == "COMPLETED"
+    assert "TimeLimit=08:00:00" in classical and "Partition=gpu" not in classical
+    # Assimilations and their scores are one SLURM job: twice 480 and twice 60 minutes.
+    assert "TimeLimit=18:00:00" in cells and "gres:gpu:1" in cells and "Partition=gpu" in cells
+    assert "MinMemoryNode=16000M" in cells
+
+
 def test_a_training_on_two_nodes(finished: Copy, submit: Submit) -> None:
     """Four processes, which srun starts and which meet by TCP: the loss curve of the one."""
     model = finished / "results/tiny/models/prior-pixel.pt"

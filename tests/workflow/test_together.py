@@ -1,6 +1,7 @@
 """Cells that share a job: the same results, a kill loses none of them, and the key may change."""
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -35,6 +36,14 @@ def test_cells_of_an_axis_share_a_job(finished: Copy) -> None:
     log = (finished / "results/tiny/logs/assimilate_cell/latent-both/noise.log").read_text()
     assert log.count("finished by a run before") == 2
 
+    # Two a job: the first of them finds both of its cells.
+    twos = TOGETHER | {"cells_together": 2}
+    assert finished.plan(TARGET, keys=twos) == {}
+    two = finished.snakemake(TARGET, "--forcerun", "assimilate_cell_noise_1", keys=twos)
+    assert two.status == 0 and two.plan == {"assimilate_cell_noise_1": 1}, two.text
+    log = (finished / "results/tiny/logs/assimilate_cell/latent-both/noise_1.log").read_text()
+    assert log.count("finished by a run before") == 2
+
     # The key alone changes nothing.
     apart = {"axes": AXES}
     targets = [f"{CELLS}/noise-{value}/analysis.nc" for value in VALUES]
@@ -58,4 +67,32 @@ def test_cells_of_several_axes_share_a_job(finished: Copy) -> None:
     made = {name: count for name, count in plan.items() if name.startswith("assimilate_cell")}
     assert made == {
         f"assimilate_cell_{name}": n for name, n in [("axes", 2), ("none", 1), ("persistence", 1)]
+    }
+
+
+def test_a_job_asks_for_as_many_times_as_long_as_it_has_cells(fresh: Copy) -> None:
+    """A profile says what a cell alone takes; what it says of a job by name goes before."""
+    asked = ["assimilate_cell:runtime=7", "assimilate_cell:mem_mb=5000"]
+    asked += ["verify_cell:runtime=3*attempt", "verify_cell_noise_2:runtime=90"]
+    call = fresh.snakemake(
+        "results/tiny/scores.parquet",
+        "-n",
+        "--set-resources",
+        *asked,
+        keys=TOGETHER | {"cells_together": 2},
+    )
+    assert call.status == 0, call.text
+    # The latest line that tells a rule's resources, of each rule.
+    found = dict(re.findall(r"^rule (\w+):\n(?:    .*\n)*?    resources: (.*)", call.text, re.M))
+    assert "mem_mb=5000," in found["assimilate_cell_noise_1"]
+    minutes = {
+        rule: re.findall(r"runtime=(\d+)", text)
+        for rule, text in found.items()
+        if re.match("(assimilate|verify)_cell_noise", rule)
+    }
+    assert minutes == {
+        "assimilate_cell_noise_1": ["14"],
+        "assimilate_cell_noise_2": ["7"],
+        "verify_cell_noise_1": ["6"],
+        "verify_cell_noise_2": ["90"],
     }

@@ -22,10 +22,12 @@ for batch in BATCHES:
             f"{RESULTS}/logs/assimilate_cell/{{arm}}/{batch.label}.log",
         benchmark:
             f"{RESULTS}/benchmarks/assimilate_cell/{{arm}}/{batch.label}.tsv"
+        group:
+            batch.group("assimilate_cell")
         conda:
             ENVIRONMENT
         resources:
-            gpu=1,
+            **batch.asks("assimilate_cell", gpu=1),
         params:
             code=code("assimilate_cell"),
             arm=batch.of_first(arm_of),
@@ -57,11 +59,16 @@ for batch in BATCHES:
             f"{RESULTS}/logs/analyse_classically/{{streams}}/{batch.label}.log",
         benchmark:
             f"{RESULTS}/benchmarks/analyse_classically/{{streams}}/{batch.label}.tsv"
+        group:
+            batch.group("analyse_classically")
         conda:
             ENVIRONMENT
         threads: config["threads"]["classical"]
         resources:
-            gpu=int(config["classical"]["device"] != "cpu"),
+            **batch.asks(
+                "analyse_classically",
+                gpu=int(config["classical"]["device"] != "cpu"),
+            ),
         params:
             code=code("analyse_classically"),
             axes=batch.of_axes(axis_settings),
@@ -88,8 +95,12 @@ for batch in BATCHES:
             f"{RESULTS}/logs/verify_cell/{{arm}}/{batch.label}.log",
         benchmark:
             f"{RESULTS}/benchmarks/verify_cell/{{arm}}/{batch.label}.tsv"
+        group:
+            batch.group("verify_cell")
         conda:
             ENVIRONMENT
+        resources:
+            **batch.asks("verify_cell"),
         params:
             code=code("verify_cell"),
             period=[t.isoformat() for t in experiment.periods(config)["test"]],

@@ -144,19 +144,34 @@ def sampler_of(wildcards):
 
 
 class Batch:
-    """What is made by one job: a cell, or with cells_together those of an arm along some ``axes``.
+    """What is made by one job: a cell, or with cells_together those of an arm at some ``levels``.
 
     ``name`` is what they are called together: a rule's name ends in it, and its logs are called so.
     """
 
-    def __init__(self, name=None, axes=()):
+    def __init__(self, name=None, levels=()):
         self.ending = f"_{name}" if name else ""
         self.label = name or "{axis}-{value}"
-        self.levels = [
-            level
-            for level in dict.fromkeys(cell[1:] for cell in CELLS)
-            if level[0] in axes
-        ] or [("{axis}", "{value}")]
+        self.levels = levels or [("{axis}", "{value}")]
+
+    def asks(self, step, **resources):
+        """What a job asks for: as much as a cell alone, and as many times as long as it has cells.
+
+        So a profile need not know these rules' names. Where it does, its word counts.
+        """
+        given = workflow.resource_settings.overwrite_resources
+        if self.ending and step in given:
+            resources |= {
+                name: value_of(resource, len(self.levels) if name == "runtime" else 1)
+                for name, resource in given[step].items()
+            }
+        return resources
+
+    def group(self, step):
+        """The group in which a profile puts a cell's rule, of several: a function, as it is known late."""
+        if not self.ending:
+            return None
+        return lambda wildcards: workflow.group_settings.overwrite_groups.get(step)
 
     def files(self, folder, name):
         """A file of every cell, with the wildcards that a rule has."""
@@ -206,17 +221,43 @@ class Batch:
         ]
 
 
+def value_of(resource, times):
+    """A resource of the command line, so many times: a value, or a function of those of a job."""
+    if not resource.is_evaluable():
+        return resource.value if times == 1 else resource.value * times
+    return lambda wildcards, **job: value_of(resource.evaluate(wildcards, **job), times)
+
+
+# Beyond so many cells, so many share a job: starting a process for each, and planning all of
+# them, would take longer than many a cell.
+MOST_APART, SHARING = 1000, 20
+
+
 def batches():
     """What the cells are made in: the rules that make them stand in a loop over these."""
-    if not config["cells_together"]:
+    together = config["cells_together"]
+    if together == "auto":
+        together = SHARING if len(CELLS) > MOST_APART else False
+    if together is False:
         return [Batch()]
-    axes = list(dict.fromkeys(axis for _, axis, _ in CELLS))
-    if config["cells_together"] == "axis":
-        return [Batch(axis, [axis]) for axis in axes]
-    # An arm has all of the paper's axes or none of them; not every arm has another.
-    shared = [axis for axis in axes if axis in experiment.DEGRADED]
-    others = [Batch(axis, [axis]) for axis in axes if axis not in shared]
-    return [Batch("axes", shared), *others] if shared else others
+    levels = {}
+    for level in dict.fromkeys(cell[1:] for cell in CELLS):
+        levels.setdefault(level[0], []).append(level)
+    if together == "arm":
+        # An arm has all of the paper's axes or none of them; not every arm has another.
+        shared = [
+            levels.pop(axis) for axis in list(levels) if axis in experiment.DEGRADED
+        ]
+        if shared:
+            levels = {"axes": sum(shared, []), **levels}
+    if together in ("axis", "arm"):
+        return [Batch(name, found) for name, found in levels.items()]
+    # A further value at an axis' end changes its last job only.
+    return [
+        Batch(f"{axis}_{first // together + 1}", found[first : first + together])
+        for axis, found in levels.items()
+        for first in range(0, len(found), together)
+    ]
 
 
 BATCHES = batches()
