@@ -24,7 +24,7 @@ PIP := .venv/bin/python -m pip install --quiet --quiet --constraint requirements
 .PHONY: help env demo nature sample test lint format clean-results clean-checkpoints
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z -]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z -]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 env: .venv/.installed ## make the environment, .venv, with the versions of requirements.txt
 

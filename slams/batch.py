@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from slams.errors import SlamsError
-from slams.provenance import atomic
+from slams.provenance import atomic, file_hash
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Cell:
     def restore(self) -> bool:
         """Take the result of an earlier run of this job, of the same code, inputs and settings.
 
-        False where there is none, and where the cell has a job of its own: that was asked for.
+        False where there is none, and where the rule makes one cell alone: that was asked for.
         """
         if self.alone or not self.kept.exists():
             return False
@@ -68,7 +68,7 @@ class Cell:
     def keep(self) -> None:
         """Keep the result, which has been written whole, where other cells have yet to be made.
 
-        Older ones of the cell are removed. A cell with a job of its own needs none.
+        Older ones of the cell are removed. A rule of one cell needs none.
         """
         for older in self.output.parent.glob(f".{self.output.stem}.kept-*"):
             older.unlink()
@@ -94,7 +94,7 @@ def cells_of(rule: Any) -> Iterator[Cell]:
         paths = [
             p for found in given.values() for p in ([found] if isinstance(found, str) else found)
         ]
-        key = _key(rule, axis, value, paths)
+        key = _key(rule, axis, value, paths, {given[name] for name in OF_EACH if name in given})
         cell = Cell(
             axis,
             value,
@@ -102,7 +102,7 @@ def cells_of(rule: Any) -> Iterator[Cell]:
             SimpleNamespace(**given),
             [path for path in paths if not path.endswith(".npy")],
             output.with_name(f".{output.stem}.kept-{key}{output.suffix}"),
-            alone=len(rule.output) == 1,
+            alone="axis" in dict(rule.wildcards.items()),
         )
         if not cell.restore():
             yield cell
@@ -114,9 +114,19 @@ def _of_cell(name: str, found: Any, number: int) -> str | list[str]:
     return found if isinstance(found, str) else list(found)
 
 
-def _key(rule: Any, axis: str, value: str, paths: list[str]) -> str:
-    """Digits that another code, setting or input changes; an input is known by time and size."""
-    files = [(path, (status := Path(path).stat()).st_mtime_ns, status.st_size) for path in paths]
+def _key(rule: Any, axis: str, value: str, paths: list[str], own: set[Any]) -> str:
+    """Digits that another code, setting or input changes.
+
+    An input is known by time and size; what is the cell's own by its content, since Snakemake gives
+    a new time to what was restored.
+    """
+    files: list[tuple[str, ...]] = []
+    for path in paths:
+        if path in own:
+            files.append((path, file_hash(path)))
+        else:
+            status = Path(path).stat()
+            files.append((path, str(status.st_mtime_ns), str(status.st_size)))
     others = {k: v for k, v in rule.wildcards.items() if k not in ("axis", "value")}
     known = [axis, value, others, dict(rule.params.items()), files]
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]

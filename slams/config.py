@@ -195,8 +195,13 @@ def _resolve(node: Schema, schema: Schema) -> Schema:
 
 def _allowed(node: Schema) -> str:
     """What a value may be, in words."""
+    if "anyOf" in node:
+        return ", or ".join(_allowed(choice) for choice in node["anyOf"])
     if "enum" in node:
-        return "one of " + ", ".join(str(value) for value in node["enum"])
+        # As YAML writes them: false, not False.
+        return "one of " + ", ".join(
+            str(value) if isinstance(value, str) else json.dumps(value) for value in node["enum"]
+        )
     types = node.get("type", [])
     names = [_TYPES[name] for name in ([types] if isinstance(types, str) else types)]
     parts = [" or ".join(names)]
@@ -207,14 +212,20 @@ def _allowed(node: Schema) -> str:
 
 
 def _hint(error: ValidationError) -> str:
-    """The remedy for YAML's own trap: 2e-4 without a point is text."""
-    if error.validator != "type" or not isinstance(error.instance, str):
+    """The remedy for YAML's own trap: 2e-4 without a point is text; and for the command line's."""
+    text = error.instance
+    if error.validator != "type" or not isinstance(text, str):
         return ""
     try:
-        number = float(error.instance)
+        number = float(text)
     except ValueError:
         return ""
-    return f"; YAML reads {error.instance} as text, write {number!r}".replace("e-0", "e-")
+    if isinstance(yaml.safe_load(text), int | float):  # no file has made it text, but for quotes
+        return (
+            "; it came as text: leave out the quotes, and give what stands within braces or "
+            "brackets in a file after --configfile, not after --config"
+        )
+    return f"; YAML reads {text} as text, write {number!r}".replace("e-0", "e-")
 
 
 def _show(value: Any) -> str:

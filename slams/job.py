@@ -1,7 +1,7 @@
 """The frame around a rule's script: its log file, its threads, its errors.
 
-A SlamsError ends the job with its message alone, in the log and on standard error; any other
-exception keeps its traceback, in both.
+A SlamsError ends the job with its message alone, in the log and on standard error, Ctrl-C with a
+word in the log; any other exception keeps its traceback, in both.
 """
 
 import logging
@@ -38,6 +38,9 @@ def job(log: str | Path, threads: int = 1, mode: str = "w") -> Iterator[None]:
         _write(log, ERROR_MARK + str(error))
         sys.stderr.write(f"{ERROR_MARK}{error}\n")
         raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        _write(log, "interrupted")
+        raise SystemExit(130) from None  # as a shell has it; nobody asked for a traceback
     except Exception:
         _write(log, ERROR_MARK + traceback.format_exc())
         raise

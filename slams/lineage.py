@@ -6,6 +6,7 @@ looked up in the record that Snakemake keeps of every output in the working dire
 """
 
 import base64
+import hashlib
 import json
 import os
 import re
@@ -118,16 +119,32 @@ class Reading:
         self.digits = cache(lambda path: file_hash(path)[:DIGITS])
 
 
+FOLD = 10  # what people are told by default: more raw files of a folder are one line
+GONE, CHANGED, DAMAGED = "IS NO LONGER THERE", "CHANGED SINCE", "CANNOT BE READ"
+
+
+def is_fault(line: str) -> bool:
+    """Whether a line of a chain tells of a file that is not as it was."""
+    return any(mark in line for mark in (GONE, CHANGED, DAMAGED))
+
+
 def chain(
-    path: Path | str, *, verify: bool = False, reading: Reading | None = None
+    path: Path | str,
+    *,
+    verify: bool = False,
+    fold: int | None = None,
+    reading: Reading | None = None,
+    told: dict[str, str] | None = None,
 ) -> Iterator[str]:
     """The lines that tell where a file comes from: itself, then, indented, what it was made from.
 
-    A file that was told already is not told again. verify: read every file and say which is no
-    longer the one that was read. Without it only hashes that were never kept are computed.
+    A file that was told already is not told again; ``told`` has those of other chains, and takes
+    this one's. verify: read every file and say which is no longer the one that was read. Without it
+    only hashes that were never kept are computed. fold: more raw files than that of one folder are
+    one line, with the hash of their names and hashes, but for those that are not as they were.
     reading: of other chains, if files have not changed since.
 
-    Raises SlamsError as `record` does.
+    Raises SlamsError as `record` does, of the file itself; of others a line tells.
     """
     path, reading = os.path.relpath(path), reading or Reading()
     if reading.record(path) is None:
@@ -135,34 +152,74 @@ def chain(
             f"{path}: says nothing of its making, and no record of Snakemake's in "
             f"{RECORDS.resolve()} does; give a result, in the folder in which it was made"
         )
-    yield from _lines(path, "", 0, {}, verify, reading)
+    yield from _Chain(verify, fold, reading, {} if told is None else told).lines(path, "", 0)
 
 
-def _lines(
-    path: str, kept: str, depth: int, told: dict[str, str], verify: bool, reading: Reading
-) -> Iterator[str]:
-    indent = "  " * depth
-    if path in told and kept in ("", told[path]):
-        yield f"{indent}{path}  (above)"
-        return
-    told[path] = kept
-    if not Path(path).exists():
-        yield f"{indent}{path}  sha256 {kept or 'not kept'}  IS NO LONGER THERE"
-        return
-    known = reading.record(path)
-    if not kept and not Path(path).is_dir():
-        told[path] = kept = reading.digits(path)
-    yield f"{indent}{path}  {_hash(path, kept, verify, reading)}{_facts(known)}"
-    for name, digits in (known.inputs if known else {}).items():
-        yield from _lines(name, digits, depth + 1, told, verify, reading)
+@dataclass(frozen=True)
+class _Chain:
+    """How a chain is told, and what of it was told already: files with their hashes' digits."""
 
+    verify: bool
+    fold: int | None
+    reading: Reading
+    told: dict[str, str]
 
-def _hash(path: str, kept: str, verify: bool, reading: Reading) -> str:
-    if Path(path).is_dir():
-        return "folder"
-    if verify and (now := reading.digits(path)) != kept:
-        return f"sha256 {kept}  CHANGED SINCE, now {now}"
-    return f"sha256 {kept}"
+    def lines(self, path: str, kept: str, depth: int) -> Iterator[str]:
+        """A file, of which digits may be known, and what it was made from."""
+        indent = "  " * depth
+        if path in self.told and kept in ("", self.told[path]):
+            yield f"{indent}{path}  (above)"
+            return
+        self.told[path] = kept
+        if not Path(path).exists():
+            yield f"{indent}{path}  sha256 {kept or 'not kept'}  {GONE}"
+            return
+        try:
+            known, damage = self.reading.record(path), ""
+        except SlamsError:
+            known, damage = None, f"  {DAMAGED}"
+        if not kept and not Path(path).is_dir():
+            self.told[path] = kept = self.reading.digits(path)
+        yield f"{indent}{path}  {self._hash(path, kept)}{damage}{_facts(known)}"
+        inputs = dict(known.inputs) if known else {}
+        for folder, files in self._folded(inputs).items():
+            digits = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:DIGITS]
+            for name in files:
+                del inputs[name]
+            facts = f"{len(files)} files  sha256 of their list {digits}{_facts(None)}"
+            yield f"{indent}  {folder}/  " + (
+                "(above)" if self.told.get(folder) == digits else facts
+            )
+            self.told[folder] = digits
+        for name, digits in inputs.items():
+            yield from self.lines(name, digits, depth + 1)
+
+    def _folded(self, inputs: Mapping[str, str]) -> dict[str, dict[str, str]]:
+        """The inputs that one line is enough for, and their digits, by folder."""
+        folders: dict[str, dict[str, str]] = {}
+        for name, digits in inputs.items():
+            if self.fold is not None and (found := self._as_it_was(name, digits)):
+                folders.setdefault(str(Path(name).parent), {})[name] = found
+        least = self.fold or 0
+        return {folder: files for folder, files in folders.items() if len(files) > least}
+
+    def _as_it_was(self, name: str, digits: str) -> str:
+        """The digits of a raw file that has not changed, as far as was looked; "" of any other."""
+        path = Path(name)
+        try:
+            if not path.is_file() or self.reading.record(name) is not None:
+                return ""
+        except SlamsError:
+            return ""
+        now = self.reading.digits(name) if self.verify or not digits else digits
+        return now if digits in ("", now) else ""
+
+    def _hash(self, path: str, kept: str) -> str:
+        if Path(path).is_dir():
+            return "folder"
+        if self.verify and (now := self.reading.digits(path)) != kept:
+            return f"sha256 {kept}  {CHANGED}, now {now}"
+        return f"sha256 {kept}"
 
 
 def _facts(known: Record | None) -> str:

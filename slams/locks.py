@@ -59,6 +59,12 @@ def only_looks(arguments: Sequence[str]) -> bool:
     )
 
 
+def has_profile(arguments: Sequence[str]) -> bool:
+    """Whether a call of snakemake with these arguments names a profile of its own."""
+    given = re.findall(r"(?:^|\0)--(?:workflow-)?profile[=\0]([^\0]*)", "\0".join(arguments))
+    return any(name != "none" for name in given)
+
+
 def failures(logs: Path) -> list[str]:
     """The error messages in the log files that were written since this process began."""
     found = []

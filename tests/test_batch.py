@@ -119,11 +119,28 @@ def test_only_the_cell_whose_own_input_changed(rule: SimpleNamespace) -> None:
 def test_a_cell_alone_is_made_whenever_it_is_asked_for(rule: SimpleNamespace) -> None:
     make(rule)
     rule.output, rule.input["classical"] = rule.output[:1], rule.input["classical"][:1]
+    rule.wildcards |= {"axis": "noise", "value": "0.5"}
     for _ in range(2):
         forget(rule)
         assert make(rule) == ["0.5"]
         # What was kept of it is no longer of use, and would take room.
         assert not list(Path(rule.output[0]).parent.glob(".analysis.kept-*"))
+
+
+def test_the_only_cell_of_an_axis_is_kept_for_further_ones(rule: SimpleNamespace) -> None:
+    output, classical = rule.output, rule.input["classical"]
+    rule.output, rule.input["classical"] = output[:1], classical[:1]
+    assert make(rule) == ["0.5"]
+    rule.output, rule.input["classical"] = output, classical
+    forget(rule)
+    assert make(rule) == ["1", "2"]
+
+
+def test_the_time_of_its_own_input_is_none_of_a_cells_concern(rule: SimpleNamespace) -> None:
+    make(rule)
+    forget(rule)
+    os.utime(rule.input["classical"][0], ns=(0, 0))  # as Snakemake does with what was restored
+    assert make(rule) == []
 
 
 def test_an_error_says_of_which_cell_it_is(
@@ -139,6 +156,7 @@ def test_an_error_says_of_which_cell_it_is(
         raise SlamsError("case 3 is damaged")
     assert "cell noise-1" in caplog.text
     rule.output = rule.output[:1]
+    rule.wildcards |= {"axis": "noise", "value": "0.5"}
     with pytest.raises(SlamsError, match=r"^case 3 is damaged$"), next(cells_of(rule)).named():
         raise SlamsError("case 3 is damaged")
 

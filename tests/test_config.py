@@ -141,6 +141,16 @@ def test_the_papers_arms_on_nature_are_added_to_the_others(
             " 1 (largest learning rate); YAML reads 2e-4 as text, write 0.0002",
         ),
         (
+            {"cases": "12"},
+            'cases is "12": must be a whole number, at least 1 (windows of the test period); it'
+            " came as text: leave out the quotes",
+        ),
+        (
+            {"cells_together": "axes"},
+            'cells_together is "axes": must be one of auto, false, axis, arm, or a whole number, at'
+            " least 2",
+        ),
+        (
             {"arms": [{"name": "a", "space": "pixel", "streams": ["wind"]}]},
             'arms[0].streams[0] is "wind": must be one of background, stations, imagery',
         ),

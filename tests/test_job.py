@@ -73,3 +73,11 @@ def test_an_orderly_end_is_no_error(tmp_path):
     with pytest.raises(SystemExit, match="stopped by SIGTERM"), job(tmp_path / "a.log"):
         raise SystemExit("stopped by SIGTERM at step 8")
     assert (tmp_path / "a.log").read_text() == ""
+
+
+def test_ctrl_c_leaves_no_traceback(tmp_path, capsys):
+    path = tmp_path / "a.log"
+    with pytest.raises(SystemExit) as ended, job(path):
+        raise KeyboardInterrupt
+    assert ended.value.code == 130 and ended.value.__suppress_context__
+    assert path.read_text() == "interrupted\n" and capsys.readouterr().err == ""

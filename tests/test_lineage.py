@@ -9,6 +9,7 @@ import pytest
 from snakemake.persistence.file import FilePersistence
 
 from slams import lineage
+from slams.provenance import file_hash
 
 
 def record_of(name: str) -> Path:
@@ -44,3 +45,56 @@ def test_a_raw_file_of_a_long_name_has_no_record(folder: Path) -> None:
     path.parent.mkdir()
     path.write_text("raw")
     assert lineage.record(path) is None
+
+
+def result(name: str, inputs: list[str]) -> None:
+    """A result that says what it was made from."""
+    kept = {path: file_hash(path)[: lineage.DIGITS] for path in inputs}
+    Path(name).write_text(json.dumps({"config_hash": "c", "inputs": json.dumps(kept)}))
+
+
+@pytest.fixture
+def inventory(folder: Path) -> list[str]:
+    """The raw files of a result, inventory.json: many of one folder, one of another."""
+    names = [f"raw/{number}.bin" for number in range(20)] + ["list.bin"]
+    Path("raw").mkdir()
+    for name in names:
+        Path(name).write_text(name)
+    result("inventory.json", names)
+    return names
+
+
+def test_many_raw_files_are_one_line(inventory: list[str]) -> None:
+    first, *others = lineage.chain("inventory.json", fold=5)
+    assert first.startswith("inventory.json  sha256 ")
+    assert [line.split()[0] for line in others] == ["raw/", "list.bin"]
+    assert "20 files  sha256 of their list " in others[0]
+    Path(inventory[3]).write_text("another")
+    result("other.json", inventory)
+    assert next(line for line in lineage.chain("other.json", fold=5) if "raw/" in line) != others[0]
+    assert len(list(lineage.chain("inventory.json"))) == len(inventory) + 1
+
+
+def test_a_file_that_is_not_as_it_was_has_its_own_line(inventory: list[str]) -> None:
+    Path(inventory[3]).write_text("another")
+    Path(inventory[4]).unlink()
+    lines = list(lineage.chain("inventory.json", fold=5, verify=True))
+    faults = [line.split()[0] for line in lines if lineage.is_fault(line)]
+    assert faults == inventory[3:5]
+    assert any("18 files" in line for line in lines)
+
+
+def test_a_damaged_file_is_told_in_the_chain(folder: Path) -> None:
+    Path("raw.nc").write_bytes(b"CDF no more")
+    result("fields.json", ["raw.nc"])
+    lines = list(lineage.chain("fields.json", fold=5, verify=True))
+    assert [line for line in lines if lineage.DAMAGED in line] == lines[1:]
+    assert lines[1].split()[0] == "raw.nc"
+
+
+def test_chains_that_share_what_was_told(inventory: list[str]) -> None:
+    told: dict[str, str] = {}
+    result("other.json", ["inventory.json"])
+    first = list(lineage.chain("inventory.json", fold=5, told=told))
+    second = list(lineage.chain("other.json", fold=5, told=told))
+    assert len(first) == 3 and second[1:] == ["  inventory.json  (above)"]

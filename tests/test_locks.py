@@ -160,3 +160,16 @@ def test_what_a_job_writes_is_found(tmp_path):
 )
 def test_calls_that_only_look(call: str, looks: bool) -> None:
     assert locks.only_looks(call.split()) == looks
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--workflow-profile", "profiles/slurm", "-n"], True),
+        (["-n", "--profile=mine"], True),
+        (["--workflow-profile", "none"], False),
+        (["results/profile", "--cores", "2"], False),
+    ],
+)
+def test_whether_a_profile_is_named(arguments: list[str], told: bool) -> None:
+    assert locks.has_profile(arguments) is told

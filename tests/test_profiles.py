@@ -88,6 +88,23 @@ def test_the_names_of_a_cluster(repository: Path, monkeypatch: pytest.MonkeyPatc
         assert len({asked[rule].get("slurm_partition") for rule in members}) == 1
 
 
+def test_a_change_for_one_call(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+    before = read(repository, "slurm")
+    monkeypatch.setenv(
+        "SLAMS_SET",
+        "train_prior:runtime=2880 train_prior:slurm_extra=--qos=long build_store:mem_mb=9",
+    )
+    monkeypatch.setenv("SLAMS_TMPDIR", "/scratch/me")
+    after = read(repository, "slurm")
+    expected = before["set-resources"]
+    expected["train_prior"] |= {"runtime": 2880, "slurm_extra": "--qos=long"}
+    expected["build_store"]["mem_mb"] = 9
+    assert after["set-resources"] == expected
+    assert after["default-resources"] == before["default-resources"] | {"tmpdir": "/scratch/me"}
+
+
 @pytest.mark.parametrize("name", ["default", "gpu"])
 def test_profiles_of_one_machine(repository: Path, name: str) -> None:
     profile = read(repository, name)

@@ -439,10 +439,18 @@ class TestTerminal:
     def test_fits_and_holds_the_numbers(self):
         text = report.summary_table(scores_of())
         assert max(map(len, text.splitlines())) <= 110
-        line = next(line for line in text.splitlines() if line.startswith("coarse 4"))
-        assert re.findall(r"[\d.]+\*?|·", line)[1:] == [
-            *("0.70", "0.63", "0.56", "0.49", "0.42*", "·", "2.60", "0.98"),
+        lines = [line for line in text.splitlines() if line.startswith("coarse 4")]
+        assert [re.findall(r"[\d.]+\*?|·", line)[1:] for line in lines] == [
+            ["0.70", "0.63", "0.56", "0.49", "0.42*", "·"],
+            ["2.60", "0.98", *re.findall(r"[\d.]+", lines[1])[3:]],
         ]
+        # Arms and baselines are apart, and it is said what the latter know.
+        heads = text.split("\n\n")[1:]
+        assert len(heads) == 2 and "OI" not in heads[0] and "latent" not in heads[1]
+        assert "of the row's first arm" in text
+
+    def test_no_zero_is_below_zero(self):
+        assert report.number(-0.004) == "0.00" and report.number(-0.006) == "-0.01"
 
     def test_many_arms_continue_in_another_block(self):
         text = report.summary_table(scores_of([f"latent-with-something-{i}" for i in range(20)]))

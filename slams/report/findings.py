@@ -116,7 +116,7 @@ def _paired(table: pd.DataFrame | None) -> str:
             said.append(
                 f"Against {name} the interval lies below zero (better) in {better} of {len(pairs)} "
                 f"comparisons and above it in {worse}; the median change is "
-                f"{pairs['percent'].median():+.1f} %."
+                f"{round(pairs['percent'].median(), 1) + 0.0:+.1f} %."
             )
     return " ".join(said)
 

@@ -107,9 +107,9 @@ def _entry(row: Any, least: float, own_name: str, own: float | None) -> Entry | 
 def summary_table(scores: pd.DataFrame, score: str = "crps", width: int = TERMINAL_WIDTH) -> str:
     """The headline table as plain text, at most `width` characters wide.
 
-    Rows are axis values, columns arms and baselines (too many columns continue in a further
-    block); a star marks the best of each row, a circle the arm whose observations have it by a
-    classical analysis that has no column.
+    Rows are axis values, columns arms and baselines (where they are too many, the arms first, in
+    blocks that fit, and then the baselines); a star marks the best of each row, a circle the arm
+    whose observations have it by a classical analysis that has no column.
     """
     rows = headline(scores, score)
     if not rows:
@@ -126,7 +126,15 @@ def summary_table(scores: pd.DataFrame, score: str = "crps", width: int = TERMIN
     beside = {e.own_name for row in rows for e in row.entries.values() if e and e.own_best}
     if beside:
         lines.append(f"° that arm's observations have the best of the row by {'/'.join(beside)}")
-    for block in _blocks(names, wide, width - label):
+    if "oi" in names or "letkf" in names:
+        lines.append("Classical analyses are of the observations of the row's first arm.")
+    blocks = _blocks(names, wide, width - label)
+    if len(blocks) > 1:
+        arms = [name for name in names if name not in BASELINES]
+        others = [name for name in names if name in BASELINES]
+        blocks = _blocks(arms, wide, width - label) + _blocks(others, wide, width - label)
+    for block in blocks:
+        lines.append("")
         depth = max(len(heads[name]) for name in block)
         for i in range(depth):
             # Short names stand on the lowest line of the head, next to their numbers.
@@ -157,5 +165,5 @@ def _terminal(entry: Entry | None) -> str:
 
 
 def number(value: float, digits: int = 2) -> str:
-    """A value with fixed decimals; a dash where it is missing."""
-    return f"{value:.{digits}f}" if np.isfinite(value) else "–"
+    """A value with fixed decimals, no zero below zero; a dash where it is missing."""
+    return f"{round(value, digits) + 0.0:.{digits}f}" if np.isfinite(value) else "–"

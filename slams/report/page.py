@@ -94,7 +94,16 @@ def _plain(value: Any) -> Any:
 def _text(value: Any) -> str:
     if isinstance(value, str | int | float):
         return str(value)
-    return json.dumps(_plain(value), indent=1, ensure_ascii=False)
+    return json.dumps(_rounded(_plain(value)), indent=1, ensure_ascii=False)
+
+
+def _rounded(value: Any) -> Any:
+    """Of fractions six digits, as many as a person reads; the cards themselves have all."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list) else value
 
 
 def _environment() -> jinja2.Environment:

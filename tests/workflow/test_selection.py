@@ -41,11 +41,15 @@ def test_one_cell_takes_only_what_it_needs(
 
 
 def test_a_cell_that_is_none_is_told_with_those_there_are(fresh: Copy) -> None:
-    for target, message in [
-        (cell("pixel-both", "coarse-2", "tiny"), "no arm is called pixel-both; arms: latent-both"),
-        (cell("latent-both", "coarse-3", "tiny"), "has no cell coarse-3; its cells: coarse-2"),
+    no_arm = "no arm is called pixel-both; arms: latent-both"
+    for target, together, message in [
+        (cell("pixel-both", "coarse-2", "tiny"), False, no_arm),
+        (cell("latent-both", "coarse-3", "tiny"), False, "no cell coarse-3; its cells: coarse-2"),
+        # Jobs of several cells have no rule for another.
+        (cell("latent-both", "coarse-3", "tiny"), "axis", "no cell coarse-3; its cells: coarse-2"),
+        (cell("latent-both", "coarse-2"), False, "whose results are in results/tiny"),
     ]:
-        call = fresh.snakemake(target)
+        call = fresh.snakemake(target, keys={"cells_together": together})
         assert call.status == 1
         assert message in call.text.splitlines()[-1]
         assert "Traceback" not in call.text
@@ -154,8 +158,8 @@ def test_every_experiment_can_be_planned(
     plan = fresh.plan(config=files[-1], keys=merge(config, keys))
     assert time.monotonic() - began < 60
     known = cells(config)
-    # A job a cell, or one for all cells of an arm along an axis.
-    jobs = {cell[:2] for cell in known} if config["cells_together"] == "axis" else known
+    # A job a cell, or (no axis has more than 20 values) one for all of an arm along an axis.
+    jobs = {cell[:2] for cell in known} if config["cells_together"] == 20 else known
     for rule in ("assimilate_cell", "verify_cell"):
         assert sum(plan[name] for name in plan if name.startswith(rule)) == len(jobs)
     spaces = {prior_space(arm) for arm in config["arms"]}

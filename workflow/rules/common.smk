@@ -51,6 +51,16 @@ if WORKS:
 if "cds" not in workflow.global_resources:
     workflow.register_resource("cds", 2)
 
+# Of a profile's section and the command line's Snakemake takes the latter alone, and says nothing.
+if workflow.is_main_process and locks.has_profile(sys.argv[1:]):
+    for flag in ("--set-resources", "--default-resources", "--groups"):
+        if any(argument.partition("=")[0] == flag for argument in sys.argv[1:]):
+            print(
+                f"warning: {flag} replaces all that the profile says under {flag[2:]}, not a part of it; "
+                "profiles/slurm takes SLAMS_SET and SLAMS_TMPDIR (docs/cluster.md)",
+                file=sys.stderr,
+            )
+
 RESULTS = f"results/{config['name']}"
 RAW = config["raw"]
 ENVIRONMENT = "../../environment.yml"
@@ -252,4 +262,11 @@ def report_failures(results):
         "A job ended without a message of its own: it was killed or ran out of memory, or this call "
         "was told to end. The same command goes on from here; a training from its last checkpoint."
     ]
+    planet = f"{RAW}/planet"
+    if any(planet in message or "raw file" in message for message in messages):
+        if "planet" in [source(archive) for archive in ("era5", "stations", "imagery")]:
+            messages.append(
+                f"What is wrong in {planet} is mended by making all of it anew: the same command "
+                "with --forcerun make_planet"
+            )
     print("", *messages, "", sep="\n", file=sys.stderr)

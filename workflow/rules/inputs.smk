@@ -131,6 +131,22 @@ def arm_of(wildcards):
     return ARMS[wildcards.arm]
 
 
+def check_targets(arguments):
+    """Say of a target that is no cell, or another experiment's, what there is; Snakemake does not."""
+    for before, target in zip(["", *arguments], arguments):
+        parts = Path(target).parts
+        if len(parts) < 3 or parts[0] != "results" or before == "--report":
+            continue
+        if parts[1] != config["name"]:
+            stop(
+                f"{target} is of another experiment than the configuration's, whose results are in "
+                f"{RESULTS}: give that experiment's file after --configfile"
+            )
+        axis, dash, value = parts[4].rpartition("-") if len(parts) > 4 else ("",) * 3
+        if parts[2] == "cells" and dash:
+            arm_of(SimpleNamespace(arm=parts[3], axis=axis, value=value))
+
+
 def axis_settings(wildcards):
     """What an axis holds fixed; its values are not in it, so that a new one changes no cell."""
     section = config["axes"].get(wildcards.axis, {})
@@ -254,7 +270,10 @@ def batches():
         return [Batch(name, found) for name, found in levels.items()]
     # A further value at an axis' end changes its last job only.
     return [
-        Batch(f"{axis}_{first // together + 1}", found[first : first + together])
+        Batch(
+            f"{axis}_{first // together + 1}" if len(found) > together else axis,
+            found[first : first + together],
+        )
         for axis, found in levels.items()
         for first in range(0, len(found), together)
     ]
@@ -373,5 +392,7 @@ def drop_if_stale(name, until, look):
         sys.stderr.write(f"{name} is out of date: its files are looked at again.\n")
 
 
+if workflow.is_main_process:
+    check_targets(sys.argv[1:])
 if WORKS:
     drop_stale()
