@@ -95,6 +95,18 @@ def test_wrong_raw_files_are_named(raw: Copy, samples: Path) -> None:
     assert said["ingest_imagery"].startswith(f"{PLANET}/era5/2001/era5_t_2001-01.nc holds none of")
 
 
+def test_a_damaged_planet_is_told_how_to_be_mended(raw: Copy) -> None:
+    month = raw / PLANET / "era5/2001/era5_t_2001-01.nc"
+    whole = month.read_bytes()
+    month.write_bytes(whole[:20_000])
+    call = raw.snakemake("results/tiny/inventory/era5-2001.json")
+    assert call.status == 1 and f"{PLANET}/era5/2001/era5_t_2001-01.nc cannot be read" in call.text
+    assert "--forcerun make_planet" in call.last, call.text
+    again = raw.snakemake("results/tiny/inventory/era5-2001.json", "--forcerun", "make_planet")
+    assert again.status == 0, again.text
+    assert month.read_bytes() == whole
+
+
 def test_other_products_and_stations_without_reports_are_named(raw: Copy, samples: Path) -> None:
     image = f"{PLANET}/gridsat/2001/GRIDSAT-B1.2001.01.01.00.v02r01.nc"
     said = failures(

@@ -77,11 +77,12 @@ def test_a_job_asks_for_as_many_times_as_long_as_it_has_cells(fresh: Copy) -> No
     call = fresh.snakemake(
         "results/tiny/scores.parquet",
         "-n",
-        "--set-resources",
-        *asked,
+        *("--workflow-profile", "profiles/default"),
+        *("--set-resources", *asked),
         keys=TOGETHER | {"cells_together": 2},
     )
     assert call.status == 0, call.text
+    assert "warning: --set-resources replaces all that the profile says" in call.text
     # The latest line that tells a rule's resources, of each rule.
     found = dict(re.findall(r"^rule (\w+):\n(?:    .*\n)*?    resources: (.*)", call.text, re.M))
     assert "mem_mb=5000," in found["assimilate_cell_noise_1"]

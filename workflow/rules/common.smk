@@ -262,11 +262,15 @@ def report_failures(results):
         "A job ended without a message of its own: it was killed or ran out of memory, or this call "
         "was told to end. The same command goes on from here; a training from its last checkpoint."
     ]
-    planet = f"{RAW}/planet"
-    if any(planet in message or "raw file" in message for message in messages):
-        if "planet" in [source(archive) for archive in ("era5", "stations", "imagery")]:
-            messages.append(
-                f"What is wrong in {planet} is mended by making all of it anew: the same command "
-                "with --forcerun make_planet"
-            )
+    readers = [
+        f"/{step}_{archive}/"
+        for step in ("ingest", "regrid")
+        for archive in ("era5", "stations", "imagery")
+        if source(archive) == "planet"
+    ]
+    if any(reader in message for reader in readers for message in messages):
+        messages.append(
+            f"What is wrong in {RAW}/planet is mended by making all of it anew: the same command "
+            "with --forcerun make_planet"
+        )
     print("", *messages, "", sep="\n", file=sys.stderr)
